@@ -1,0 +1,1 @@
+"""sendcode's HTTP doors."""

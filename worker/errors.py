@@ -1,0 +1,84 @@
+"""Errors that cross a room's border. A docstring is the operator's message; no number, no code."""
+
+from worker.states import ErrorKind
+
+
+class SendcodeError(Exception):
+    """Base of every error a caller of sendcode may see."""
+
+
+class SettingsError(SendcodeError):
+    """The settings do not fit together: the message names the setting and what to write there."""
+
+
+class InvalidParameterError(SendcodeError):
+    """A value from the caller cannot be used."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class NotFoundError(SendcodeError):
+    """No such service or verification, or it has ended."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"{kind} not found")
+        self.kind = kind
+
+
+class LimitReachedError(SendcodeError):
+    """A limit refuses this send; `retry_after` says when to come back.
+
+    :param limit: the limit's name, as in the settings
+    :param retry_after: whole seconds, at least 1
+    """
+
+    def __init__(self, limit: str, retry_after: int) -> None:
+        super().__init__(f"limit {limit} reached, try again in {retry_after} s")
+        self.limit = limit
+        self.retry_after = retry_after
+
+
+class ChecksSpentError(SendcodeError):
+    """Every guess of the verification is used; it must expire before a new one can start."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"no check left, try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+class NumberDisabledError(SendcodeError):
+    """Too many wrong codes in a row: the number is disabled in this service until re-enabled."""
+
+
+class LimitsUnavailableError(SendcodeError):
+    """The limits' store does not answer, so nothing may be sent."""
+
+
+class RequestConflictError(SendcodeError):
+    """The same request id was used for a different request."""
+
+
+class ProviderError(Exception):
+    """A provider call did not end in acceptance.
+
+    :param code: the provider's own code, or our word for a transport fault
+    :param kind: what it means for the next step
+    :param retry_after: seconds the provider asked us to wait, or None
+    """
+
+    def __init__(self, code: str, kind: ErrorKind, retry_after: float | None = None) -> None:
+        super().__init__(f"provider answered {code} ({kind})")
+        self.code = code
+        self.kind = kind
+        self.retry_after = retry_after
+
+
+class OutcomeUnknownError(Exception):
+    """The request was written but no answer came: the provider may or may not have taken it."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"provider call ended without an answer ({code})")
+        self.code = code

@@ -1,0 +1,230 @@
+"""Settings from `SENDCODE_*`, validated once at start. `SENDCODE_X_FILE` names a file that holds X."""
+
+import base64
+import binascii
+import os
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from worker.errors import SettingsError
+
+PREFIX = "SENDCODE_"
+SAMPLE_KEY = base64.b64encode(b"sendcode sample key, never in use").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKey:
+    """One entry of `SENDCODE_SECRET_KEYS`: 32 bytes or more under a short name."""
+
+    kid: str
+    secret: bytes = field(repr=False)
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """Reads `SENDCODE_X` from the file named by `SENDCODE_X_FILE` (Docker and Kubernetes secrets)."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values = {}
+        for name in self.settings_cls.model_fields:
+            variable = f"{PREFIX}{name.upper()}"
+            path = os.environ.get(f"{variable}_FILE")
+            if not path:
+                continue
+            if variable in os.environ:
+                raise SettingsError(f"{variable} and {variable}_FILE are both set: keep one")
+            try:
+                values[name] = Path(path).read_text().strip()
+            except OSError as error:
+                raise SettingsError(
+                    f"{variable}_FILE: cannot read {path}: {error.strerror}"
+                ) from None
+        return values
+
+
+Seconds = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    database_url: str = Field(
+        "sqlite:///.sendcode/sendcode.db",
+        description="SQLAlchemy URL of PostgreSQL (`postgresql+psycopg://…`) or SQLite",
+    )
+    database_pool_size: int = Field(16, ge=1, description="connections each process keeps open")
+    broker_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis or Valkey, a database of its own; also `sentinel://…`",
+    )
+    secret_keys: SecretStr = Field(
+        SecretStr(""),
+        description="`kid:base64`, comma-separated, 32 bytes or more each; the first writes, all read."
+        " Make one with `sendcode keys generate`",
+    )
+    account_sid: str = Field(
+        "", pattern=r"^(AC[0-9a-f]{32})?$", description="user name of the HTTP doors (`AC…`)"
+    )
+    auth_token: SecretStr = Field(SecretStr(""), description="password of the HTTP doors")
+    public_url: str = Field(
+        "http://127.0.0.1:8080",
+        description="our own base URL as clients and Twilio see it; signatures are checked against it",
+    )
+    provider: Literal["sandbox", "twilio"] = Field(
+        "sandbox", description="`sandbox` plays Twilio on this machine, `twilio` sends"
+    )
+    sandbox_url: str = Field(
+        "http://127.0.0.1:8081", description="where the sandbox process listens"
+    )
+    twilio_base_url: str = Field(
+        "", description="Twilio's REST API; empty means Twilio's own, or the sandbox"
+    )
+    twilio_account_sid: str = Field("", description="the Twilio account (`AC…`)")
+    twilio_auth_token: SecretStr = Field(
+        SecretStr(""), description="its auth token; also checks the signature of callbacks"
+    )
+    twilio_from: str = Field("", description="sender number (E.164) for calls and, alone, for SMS")
+    twilio_messaging_service_sid: str = Field(
+        "", description="`MG…`: SMS go through this messaging service"
+    )
+    connect_timeout: float = Field(3.0, gt=0, le=10, description="seconds to reach the provider")
+    read_timeout: float = Field(8.0, gt=0, le=30, description="seconds to wait for its answer")
+    worker_slots: int = Field(32, ge=1, le=512, description="deliveries one worker has in flight")
+    lease_seconds: Seconds = Field(
+        30, description="how long a claim holds; longer than a provider call can take"
+    )
+    settle_seconds: Seconds = Field(
+        8, description="wait before the provider is asked about an unknown outcome"
+    )
+    retry_base_seconds: float = Field(
+        2.0, gt=0, description="first retry waits up to this, doubling, with full jitter"
+    )
+    retry_cap_seconds: float = Field(60.0, gt=0, description="no retry waits longer than this")
+    limit_sends: int = Field(5, ge=1, description="sends per service and number …")
+    limit_sends_window: Seconds = Field(600, description="… in this many seconds")
+    limit_daily: int = Field(10, ge=1, description="sends per number over all services in 24 h")
+    limit_daily_calls: int = Field(3, ge=0, description="of which calls")
+    max_checks: int = Field(5, ge=1, le=10, description="guesses per verification")
+    disable_after_failures: int = Field(
+        100, ge=1, le=100, description="wrong codes in a row that disable a number in a service"
+    )
+    ring_seconds: int = Field(25, ge=5, le=60, description="how long a call rings")
+    call_seconds: int = Field(60, ge=20, le=600, description="how long a call may last")
+    retention_days: int = Field(30, ge=1, description="ended verifications are purged after this")
+    remote_control: bool = Field(False, description="answer `celery inspect` and `control`")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`auto`: console on a terminal, else JSON"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe line that is written"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _FileSource(settings_cls), env_settings
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        self.keys()  # raises when none is usable
+        if self.lease_seconds <= self.connect_timeout + self.read_timeout + RETRY_BUDGET_SECONDS:
+            raise ValueError(
+                "SENDCODE_LEASE_SECONDS must exceed connect and read timeout"
+                f" plus {RETRY_BUDGET_SECONDS} s"
+            )
+        if urlsplit(self.public_url).scheme not in ("http", "https"):
+            raise ValueError("SENDCODE_PUBLIC_URL must start with http:// or https://")
+        if self.provider == "twilio":
+            self._twilio_is_complete()
+        return self
+
+    def _twilio_is_complete(self) -> None:
+        missing = [
+            f"{PREFIX}{name.upper()}"
+            for name, value in (
+                ("twilio_account_sid", self.twilio_account_sid),
+                ("twilio_auth_token", self.twilio_auth_token.get_secret_value()),
+                ("twilio_from", self.twilio_from or self.twilio_messaging_service_sid),
+                ("account_sid", self.account_sid),
+                ("auth_token", self.auth_token.get_secret_value()),
+            )
+            if not value
+        ]
+        if missing:
+            raise ValueError(f"SENDCODE_PROVIDER=twilio needs {', '.join(missing)}")
+
+    @property
+    def base_url(self) -> str:
+        return self.public_url.rstrip("/")
+
+    def keys(self) -> tuple[SecretKey, ...]:
+        """The secret keys, the writing one first.
+
+        :raises ValueError: none, malformed, short, repeated, or the sample outside the sandbox
+        """
+        entries = [e.strip() for e in self.secret_keys.get_secret_value().split(",") if e.strip()]
+        if not entries:
+            raise ValueError(
+                "SENDCODE_SECRET_KEYS is empty: run `sendcode keys generate` and set its output"
+            )
+        keys = tuple(_secret_key(entry, self.provider == "sandbox") for entry in entries)
+        if len({key.kid for key in keys}) != len(keys):
+            raise ValueError("SENDCODE_SECRET_KEYS names one kid twice")
+        return keys
+
+
+RETRY_BUDGET_SECONDS = 3  # what the provider adapter's own repeats may take
+
+
+def _secret_key(entry: str, sandbox: bool) -> SecretKey:
+    kid, separator, encoded = entry.partition(":")
+    if not separator or not kid.isascii() or not kid.isalnum() or len(kid) > 16:
+        raise ValueError(
+            "SENDCODE_SECRET_KEYS: an entry is `kid:base64`, kid of 1 to 16 letters or digits"
+        )
+    try:
+        secret = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        raise ValueError(f"SENDCODE_SECRET_KEYS: key {kid} is not base64") from None
+    if len(secret) < 32:
+        raise ValueError(f"SENDCODE_SECRET_KEYS: key {kid} has {len(secret)} bytes, 32 are needed")
+    if encoded == SAMPLE_KEY and not sandbox:
+        raise ValueError(f"SENDCODE_SECRET_KEYS: key {kid} is the published sample: make your own")
+    return SecretKey(kid, secret)
+
+
+def load(**values: Any) -> Settings:
+    """Read and validate the settings.
+
+    :raises SettingsError: one line per fault, naming the variable and never its value
+    """
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_fault(f) for f in error.errors())) from None
+
+
+def _fault(error: Any) -> str:
+    where = "_".join(str(part) for part in error["loc"]).upper()
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{PREFIX}{where}: {message}" if where else message
+
+
+@lru_cache(maxsize=1)
+def current() -> Settings:
+    """The process's settings, read once."""
+    return load()

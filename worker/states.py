@@ -1,0 +1,83 @@
+"""The words for where a verification and a delivery stand, and which step may follow which."""
+
+from enum import StrEnum
+
+
+class Channel(StrEnum):
+    SMS = "sms"
+    CALL = "call"
+
+
+class VerificationStatus(StrEnum):
+    """Twilio Verify's words, on the wire as they are."""
+
+    PENDING = "pending"  # alive: codes go out and checks are taken
+    APPROVED = "approved"  # the right code came back, once
+    CANCELED = "canceled"  # the backend withdrew it
+    MAX_ATTEMPTS = "max_attempts_reached"  # every guess is spent; blocks a new one until it expires
+    EXPIRED = "expired"  # its life ended unused
+    FAILED = "failed"  # no delivery could be made
+
+
+class DeliveryState(StrEnum):
+    QUEUED = "queued"  # waits for a worker, now or at next_try_at
+    SENDING = "sending"  # claimed: a worker holds the lease and may be calling the provider
+    ACCEPTED = "accepted"  # the provider took it and gave a sid
+    SENT = "sent"  # the carrier took it, or the phone rings
+    DELIVERED = "delivered"  # the phone has it, or the call was answered to its end
+    UNDELIVERED = "undelivered"  # the carrier or the callee did not take it
+    FAILED = "failed"  # refused for good; error_code says why
+    EXPIRED = "expired"  # the code's life ended before it could be sent
+    CANCELED = "canceled"  # its verification ended before it was sent
+
+    @property
+    def final(self) -> bool:
+        return self in FINAL_DELIVERY_STATES
+
+
+FINAL_DELIVERY_STATES = frozenset(
+    {
+        DeliveryState.DELIVERED,
+        DeliveryState.UNDELIVERED,
+        DeliveryState.FAILED,
+        DeliveryState.EXPIRED,
+        DeliveryState.CANCELED,
+    }
+)
+
+# A receipt may move a delivery only along these edges, so any order of receipts, repeated or
+# late, ends in the same state. EXPIRED and FAILED are our own words for "not sent"; a receipt
+# that proves the opposite wins.
+RECEIPT_MAY_FOLLOW: dict[DeliveryState, frozenset[DeliveryState]] = {
+    DeliveryState.ACCEPTED: frozenset({DeliveryState.QUEUED, DeliveryState.SENDING}),
+    DeliveryState.SENT: frozenset(
+        {DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.ACCEPTED}
+    ),
+    DeliveryState.DELIVERED: frozenset(
+        {
+            DeliveryState.QUEUED,
+            DeliveryState.SENDING,
+            DeliveryState.ACCEPTED,
+            DeliveryState.SENT,
+            DeliveryState.EXPIRED,
+            DeliveryState.FAILED,
+        }
+    ),
+    DeliveryState.UNDELIVERED: frozenset(
+        {
+            DeliveryState.QUEUED,
+            DeliveryState.SENDING,
+            DeliveryState.ACCEPTED,
+            DeliveryState.SENT,
+        }
+    ),
+}
+
+
+class ErrorKind(StrEnum):
+    """What a provider's refusal means for the next step."""
+
+    PERMANENT = "permanent"  # this number or text will never go through: stop
+    TRANSIENT = "transient"  # the same request may succeed later
+    ACCOUNT = "account"  # our account or sender is at fault: alarm the operator, try later
+    CHANNEL = "channel"  # this channel cannot reach the number, another may
