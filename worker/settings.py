@@ -1,4 +1,4 @@
-"""Settings from `SENDCODE_*`, validated once at start. `SENDCODE_X_FILE` names a file that holds X."""
+"""Settings from `SENDCODE_*`, validated once at start; `SENDCODE_X_FILE` names a file with X."""
 
 import base64
 import binascii
@@ -27,7 +27,7 @@ class SecretKey:
 
 
 class _FileSource(PydanticBaseSettingsSource):
-    """Reads `SENDCODE_X` from the file named by `SENDCODE_X_FILE` (Docker and Kubernetes secrets)."""
+    """Reads `SENDCODE_X` from the file that `SENDCODE_X_FILE` names (Docker secrets)."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         return None, field_name, False
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     )
     secret_keys: SecretStr = Field(
         SecretStr(""),
-        description="`kid:base64`, comma-separated, 32 bytes or more each; the first writes, all read."
+        description="`kid:base64`, comma-separated, 32 bytes or more; the first writes, all read."
         " Make one with `sendcode keys generate`",
     )
     account_sid: str = Field(
@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     auth_token: SecretStr = Field(SecretStr(""), description="password of the HTTP doors")
     public_url: str = Field(
         "http://127.0.0.1:8080",
-        description="our own base URL as clients and Twilio see it; signatures are checked against it",
+        description="our base URL as clients and Twilio see it; callbacks are signed over it",
     )
     provider: Literal["sandbox", "twilio"] = Field(
         "sandbox", description="`sandbox` plays Twilio on this machine, `twilio` sends"

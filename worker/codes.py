@@ -1,0 +1,89 @@
+"""Secrets at work: codes derived and digested, numbers sealed and indexed, all keyed by kid."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+import struct
+from collections.abc import Iterable
+
+import pyotp
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from worker.settings import SecretKey
+
+_CHUNK = 5  # digits drawn from one HOTP value; 2**31 holds them 21,474 times over
+
+
+class _Keys:
+    """The purposes of one secret key, each with a key of its own (HMAC-SHA256 of its label)."""
+
+    def __init__(self, secret: bytes) -> None:
+        def purpose(label: bytes) -> bytes:
+            return hmac.digest(secret, b"sendcode " + label, "sha256")
+
+        self.code = purpose(b"code v1")
+        self.digest = purpose(b"digest v1")
+        self.index = purpose(b"number index v1")
+        self.seal = AESGCM(purpose(b"number seal v1"))
+
+
+class Keyring:
+    """Writes with the first key, reads with all of them."""
+
+    def __init__(self, keys: Iterable[SecretKey]) -> None:
+        self._keys = {key.kid: _Keys(key.secret) for key in keys}
+        self.kid = next(iter(self._keys))
+
+    @property
+    def kids(self) -> tuple[str, ...]:
+        return tuple(self._keys)
+
+    def derive_code(self, kid: str, salt: bytes, length: int) -> str:
+        """The digits of one verification: any process derives the same ones, none stores them.
+
+        HOTP (RFC 4226) over a key of this salt. A value above the last whole multiple of
+        10**digits is drawn again, so every code of every length is equally likely.
+        """
+        seed = hmac.digest(self._keys[kid].code, salt, "sha256")
+        hotp = pyotp.HOTP(base64.b32encode(seed).decode(), digits=10, digest=hashlib.sha256)
+        counter, digits = 0, ""
+        while len(digits) < length:
+            wanted = min(_CHUNK, length - len(digits))
+            value = int(hotp.at(counter))
+            counter += 1
+            if value < 2**31 // 10**wanted * 10**wanted:
+                digits += f"{value % 10**wanted:0{wanted}d}"
+        return digits
+
+    def digest(
+        self, kid: str, *, salt: bytes, verification: str, service: str, number: str, code: str
+    ) -> bytes:
+        """32 bytes that stand for the code of this verification, service and number alone."""
+        parts = (kid.encode(), salt, *(s.encode() for s in (verification, service, number, code)))
+        message = b"".join(struct.pack(">I", len(part)) + part for part in parts)
+        return hmac.digest(self._keys[kid].digest, message, "sha256")
+
+    def number_index(self, number: str, kid: str | None = None) -> bytes:
+        """32 bytes that find a number without holding it."""
+        return hmac.digest(self._keys[kid or self.kid].index, number.encode(), "sha256")
+
+    def number_indexes(self, number: str) -> list[bytes]:
+        """The index under every key, the writing one first: for look-ups during a rotation."""
+        return [self.number_index(number, kid) for kid in self._keys]
+
+    def seal_number(self, number: str, owner: str) -> bytes:
+        """AES-256-GCM of the number, bound to the sid that owns it; 12 bytes of nonce first."""
+        nonce = secrets.token_bytes(12)
+        return nonce + self._keys[self.kid].seal.encrypt(nonce, number.encode(), owner.encode())
+
+    def open_number(self, kid: str, sealed: bytes, owner: str) -> str:
+        """
+        :raises KeyError: the key `kid` is no longer configured
+        :raises cryptography.exceptions.InvalidTag: the bytes belong to another row
+        """
+        return self._keys[kid].seal.decrypt(sealed[:12], sealed[12:], owner.encode()).decode()
+
+
+def new_salt() -> bytes:
+    return secrets.token_bytes(16)

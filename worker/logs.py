@@ -1,0 +1,72 @@
+"""Log lines: JSON on a machine, readable on a terminal; the libraries' lines go the same way."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from worker.settings import Settings
+
+# Libraries that write what they send: numbers, URLs, bodies.
+_MUTED = ("twilio.http_client", "urllib3", "httpx", "httpcore", "uvicorn.access", "multipart")
+
+
+def configure(settings: Settings) -> None:
+    """Send structlog and the standard library's loggers to stderr in one format."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+    ]
+    console = settings.log_format == "console" or (
+        settings.log_format == "auto" and sys.stderr.isatty()
+    )
+    level = getattr(logging, settings.log_level.upper())
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if console
+        else structlog.processors.JSONRenderer()
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                # Tracebacks of the libraries may print values they hold; the type is enough.
+                _exception_type_only,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in _MUTED:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # Celery's task logger prints a task's arguments when it is received or fails.
+    logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
+    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+
+
+def _exception_type_only(logger: Any, name: str, event: Any) -> Any:
+    exception = event.pop("exc_info", None)
+    event.pop("exc_text", None)
+    event.pop("stack_info", None)
+    if exception:
+        kind = exception[0] if isinstance(exception, tuple) else type(exception)
+        event["exception"] = getattr(kind, "__name__", str(kind))
+        trace = exception[2] if isinstance(exception, tuple) else exception.__traceback__
+        if trace is not None:
+            while trace.tb_next:
+                trace = trace.tb_next
+            code = trace.tb_frame.f_code
+            event["where"] = f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
+    return event

@@ -1,0 +1,15 @@
+"""Alembic's entry: runs on the connection that `worker.migrations.run` hands over."""
+
+from alembic import context
+
+from worker.models import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    transaction_per_migration=False,
+    render_as_batch=True,
+    compare_type=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

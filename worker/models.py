@@ -1,0 +1,174 @@
+"""The tables. Times are ms since 1970 UTC by the database's clock; sids have 34 characters."""
+
+import secrets
+import time
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    text,
+)
+from sqlalchemy.types import JSON
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def new_sid(prefix: str) -> str:
+    """A Twilio-shaped sid: two letters and 32 hex digits.
+
+    The first 12 digits are the time in ms, so rows made together lie together in every index;
+    the other 80 bits are random.
+    """
+    return f"{prefix}{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+services = Table(
+    "services",
+    metadata,
+    Column("sid", String(34), primary_key=True),
+    Column("account_sid", String(34), nullable=False),
+    Column("friendly_name", String(32), nullable=False),
+    Column("code_length", Integer, nullable=False),
+    Column("code_life", Integer, nullable=False),  # seconds
+    Column("press_key", Boolean, nullable=False),  # Twilio: dtmf_input_required
+    Column("spoken_name", String(32)),  # Twilio: tts_name
+    Column("do_not_share", Boolean, nullable=False),
+    Column("call_fallback", Boolean, nullable=False),  # an undelivered SMS is followed by a call
+    Column("web_origin", String(253)),  # host of the origin-bound last line
+    Column("twilio_only", JSON, nullable=False),  # settings we keep for Twilio's shape alone
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    CheckConstraint("code_length BETWEEN 4 AND 10", name="code_length"),
+    CheckConstraint("code_life BETWEEN 60 AND 86400", name="code_life"),
+    Index(None, "account_sid", "created_at"),
+)
+
+verifications = Table(
+    "verifications",
+    metadata,
+    Column("sid", String(34), primary_key=True),
+    Column("account_sid", String(34), nullable=False),
+    Column("service_sid", String(34), ForeignKey("services.sid"), nullable=False),
+    Column("key_id", String(16), nullable=False),  # the secret key behind the next four
+    Column("number_index", LargeBinary(32), nullable=False),
+    Column("number_sealed", LargeBinary, nullable=False),
+    Column("salt", LargeBinary(16), nullable=False),
+    Column("code_digest", LargeBinary(32), nullable=False),
+    Column("code_length", Integer, nullable=False),
+    Column("country", String(2), nullable=False),
+    Column("locale", String(8), nullable=False),
+    Column("channel", String(4), nullable=False),  # the last one used
+    Column("friendly_name", String(32)),  # overrides the service's
+    Column("app_hash", String(11)),
+    Column("status", String(20), nullable=False),
+    Column("checks", Integer, nullable=False),
+    Column("max_checks", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("approved_at", BigInteger),
+    # One live verification per service and number; a spent one keeps its place until it expires.
+    Index(
+        "uq_verifications_live",
+        "service_sid",
+        "number_index",
+        unique=True,
+        postgresql_where=text("status IN ('pending', 'max_attempts_reached')"),
+        sqlite_where=text("status IN ('pending', 'max_attempts_reached')"),
+    ),
+    Index(
+        "ix_verifications_overdue",
+        "expires_at",
+        postgresql_where=text("status IN ('pending', 'max_attempts_reached')"),
+        sqlite_where=text("status IN ('pending', 'max_attempts_reached')"),
+    ),
+    Index(None, "number_index", "created_at"),
+    Index(None, "created_at"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("sid", String(34), primary_key=True),
+    Column("verification_sid", String(34), ForeignKey("verifications.sid"), nullable=False),
+    Column("channel", String(4), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("fallback", Boolean, nullable=False),  # made by us after an undelivered one
+    Column("tries", Integer, nullable=False),  # claims so far; the fence of the current claim
+    Column("doubts", Integer, nullable=False),  # provider calls whose outcome is unknown
+    Column("next_try_at", BigInteger, nullable=False),
+    Column("hinted_at", BigInteger),  # when the broker was last told
+    Column("lease_until", BigInteger),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("provider", String(16)),
+    Column("provider_sid", String(34)),
+    Column("error_code", String(32)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("published_at", BigInteger),
+    Column("taken_at", BigInteger),
+    Column("accepted_at", BigInteger),
+    Column("delivered_at", BigInteger),
+    Column("ended_at", BigInteger),
+    Index(None, "verification_sid"),
+    Index(
+        "ix_deliveries_due",
+        "next_try_at",
+        postgresql_where=text("state = 'queued'"),
+        sqlite_where=text("state = 'queued'"),
+    ),
+    Index(
+        "ix_deliveries_leased",
+        "lease_until",
+        postgresql_where=text("state = 'sending'"),
+        sqlite_where=text("state = 'sending'"),
+    ),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("provider", String(16), primary_key=True),
+    Column("provider_sid", String(34), primary_key=True),
+    Column("status", String(20), primary_key=True),
+    Column("delivery_sid", String(34), nullable=False),
+    Column("error_code", String(32)),
+    Column("received_at", BigInteger, nullable=False),
+    Index(None, "delivery_sid"),
+)
+
+number_guards = Table(
+    "number_guards",
+    metadata,
+    Column("service_sid", String(34), primary_key=True),
+    Column("number_index", LargeBinary(32), primary_key=True),
+    Column("failures", Integer, nullable=False),  # wrong codes in a row
+    Column("disabled_at", BigInteger),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("account_sid", String(34), primary_key=True),
+    Column("request_id", String(255), primary_key=True),
+    Column("fingerprint", LargeBinary(32), nullable=False),
+    Column("verification_sid", String(34), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "created_at"),
+)

@@ -1,0 +1,126 @@
+"""Phone numbers: one spelling per number, or a refusal that never repeats the number."""
+
+import unicodedata
+from dataclasses import dataclass, field
+
+import phonenumbers
+from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
+
+from worker.errors import InvalidParameterError
+from worker.states import Channel
+
+_MAX_LENGTH = 64
+_PLUS = "+＋"
+_SEPARATORS = ".()[]/−．（）／"  # besides spaces, dashes and invisible format characters
+_SEPARATOR_CATEGORIES = {"Zs", "Pd", "Cf"}
+_NON_GEOGRAPHIC = "001"  # libphonenumber's region of satellite and global-service codes
+_ARGENTINA = 54
+_ALLOWED = {
+    Channel.SMS: {
+        PhoneNumberType.MOBILE,
+        PhoneNumberType.FIXED_LINE_OR_MOBILE,
+        PhoneNumberType.VOIP,
+    },
+    Channel.CALL: {
+        PhoneNumberType.MOBILE,
+        PhoneNumberType.FIXED_LINE_OR_MOBILE,
+        PhoneNumberType.VOIP,
+        PhoneNumberType.FIXED_LINE,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """A number that may be sent to.
+
+    :param e164: its only spelling, `+447400123456`
+    :param country: ISO 3166 code of the numbering plan it belongs to: `+1 876` is `JM`
+    """
+
+    e164: str = field(repr=False)
+    country: str
+
+
+def parse(raw: str, channel: Channel) -> Phone:
+    """Read an international number in any unambiguous spelling.
+
+    :param raw: starts with `+` or `tel:+`; separators and the digits of any script are fine.
+        The same number gives the same `Phone` on every channel that takes it.
+    :raises InvalidParameterError: not international, not valid, or of a kind we do not send to
+    """
+    number = _canonical(_number(_international(raw)))
+    if number is None or not phonenumbers.is_valid_number(number):
+        raise _refused("is not a valid phone number")
+    country = phonenumbers.region_code_for_number(number)
+    if country in (None, _NON_GEOGRAPHIC):
+        raise _refused("belongs to no country: satellite and global services are not reached")
+    kind = phonenumbers.number_type(number)
+    if kind not in _ALLOWED[channel]:
+        if kind == PhoneNumberType.FIXED_LINE:
+            raise _refused("is a landline, which takes no SMS: ask for a call")
+        raise _refused("is a premium, toll-free, shared-cost, personal or other special number")
+    return Phone(phonenumbers.format_number(number, PhoneNumberFormat.E164), country)
+
+
+def mask(e164: str) -> str:
+    """The number as it may be shown: country code and last two digits, `+44********01`."""
+    code = next(
+        (
+            e164[: size + 1]
+            for size in (1, 2, 3)
+            if e164[1 : size + 1].isdecimal()
+            and int(e164[1 : size + 1]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+        ),
+        "",
+    )
+    hidden = len(e164) - len(code) - 2
+    if not code or not e164.startswith("+") or hidden < 2:
+        return "*" * len(e164)
+    return f"{code}{'*' * hidden}{e164[-2:]}"
+
+
+def _international(raw: str) -> str:
+    """`raw` as a plus sign and ASCII digits."""
+    if len(raw) > _MAX_LENGTH:
+        raise _refused("is too long for a phone number")
+    if any(unicodedata.category(char) == "Cc" for char in raw):
+        raise _refused("has a control character")
+    text = "".join(char for char in raw if not _separates(char))
+    if text[:4].lower() == "tel:":
+        text = text[4:]
+    if not text or text[0] not in _PLUS:
+        raise _refused("must start with + and the country code")
+    digits = [unicodedata.decimal(char, None) for char in text.lstrip(_PLUS)]
+    if None in digits:
+        raise _refused("may hold digits and separators only: no letters, no extension")
+    return "+" + "".join(map(str, digits))
+
+
+def _separates(char: str) -> bool:
+    return char in _SEPARATORS or unicodedata.category(char) in _SEPARATOR_CATEGORIES
+
+
+def _number(text: str) -> PhoneNumber | None:
+    try:
+        return phonenumbers.parse(text)
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def _canonical(number: PhoneNumber | None) -> PhoneNumber | None:
+    """Argentina's mobiles have two valid spellings, with and without a 9 after the code.
+
+    They share one plan of ten-digit numbers with landlines, so the longer spelling is the key.
+    """
+    if number is None or number.country_code != _ARGENTINA:
+        return number
+    national = phonenumbers.national_significant_number(number)
+    longer = _number(f"+{_ARGENTINA}9{national}")
+    if longer is not None and phonenumbers.number_type(longer) == PhoneNumberType.MOBILE:
+        return longer
+    return number
+
+
+def _refused(reason: str) -> InvalidParameterError:
+    return InvalidParameterError("To", reason)

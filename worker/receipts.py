@@ -1,0 +1,100 @@
+"""Receipts: the provider's later word on a delivery, in any order, any number of times."""
+
+from collections.abc import Callable, Mapping
+
+import structlog
+from sqlalchemy import Connection, bindparam, case, select, update
+
+from worker.db import Database, now_ms
+from worker.models import deliveries, receipts
+from worker.states import RECEIPT_MAY_FOLLOW, DeliveryState
+
+log = structlog.get_logger()
+
+_d = deliveries.c
+
+_MOVE = {
+    state: update(deliveries)
+    .where(_d.sid == bindparam("b_sid"), _d.state.in_(before))
+    .values(
+        state=state.value,
+        provider=bindparam("b_provider"),
+        provider_sid=bindparam("b_provider_sid"),
+        error_code=bindparam("b_error"),
+        delivered_at=now_ms() if state is DeliveryState.DELIVERED else _d.delivered_at,
+        ended_at=now_ms() if state.final else _d.ended_at,
+        # A receipt proves acceptance even where the answer to our request was lost.
+        accepted_at=case((_d.accepted_at.is_(None), now_ms()), else_=_d.accepted_at),
+    )
+    for state, before in RECEIPT_MAY_FOLLOW.items()
+}
+
+
+class Receipts:
+    """Applies receipts that were already proven genuine."""
+
+    def __init__(self, db: Database, on_undelivered: Callable[[str], object]) -> None:
+        self._db = db
+        self._on_undelivered = on_undelivered
+
+    def apply(
+        self,
+        delivery_sid: str,
+        *,
+        provider: str,
+        provider_sid: str,
+        status: str,
+        words: Mapping[str, DeliveryState],
+        error_code: str | None = None,
+    ) -> bool:
+        """Move the delivery to where `status` says, if the transition table allows.
+
+        :param words: the provider's words and the state each means
+        :returns: False when nothing changed: a repeat, an old word, an unknown word or delivery
+        """
+        state = words.get(status)
+        if state is None:
+            log.error("receipt.word_unknown", provider=provider, status=status[:20])
+            return False
+        with self._db.begin() as connection:
+            if not self._first_time(
+                connection, delivery_sid, provider, provider_sid, status, error_code
+            ):
+                log.info("receipt.duplicate", delivery=delivery_sid, status=status)
+                return False
+            moved = connection.execute(
+                _MOVE[state],
+                {
+                    "b_sid": delivery_sid,
+                    "b_provider": provider,
+                    "b_provider_sid": provider_sid,
+                    "b_error": error_code,
+                },
+            ).rowcount
+        log.info("receipt.received", delivery=delivery_sid, status=status, moved=bool(moved))
+        if moved and state is DeliveryState.UNDELIVERED:
+            self._on_undelivered(delivery_sid)
+        return bool(moved)
+
+    def _first_time(
+        self,
+        connection: Connection,
+        delivery_sid: str,
+        provider: str,
+        provider_sid: str,
+        status: str,
+        error_code: str | None,
+    ) -> bool:
+        known = connection.execute(select(_d.sid).where(_d.sid == delivery_sid)).first()
+        if known is None:
+            log.warning("receipt.unmatched", provider=provider, status=status)
+            return False
+        statement = self._db.insert(receipts).values(
+            provider=provider,
+            provider_sid=provider_sid,
+            status=status,
+            delivery_sid=delivery_sid,
+            error_code=error_code,
+            received_at=now_ms(),
+        )
+        return bool(connection.execute(statement.on_conflict_do_nothing()).rowcount)

@@ -1,0 +1,245 @@
+"""The relay: makes up for everything the broker may forget. Every step is a conditional write.
+
+Two relays may run at once and either may die anywhere: a step done twice changes nothing, and a
+delivery published twice is claimed once.
+"""
+
+import threading
+import time
+
+import redis
+import structlog
+from kombu.exceptions import KombuError
+from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker import celery_app
+from worker.db import Database, now_ms
+from worker.models import deliveries, number_guards, receipts, requests, verifications
+from worker.queues import oldest_waiting
+from worker.settings import Settings
+from worker.statements import PENDING, SPENT, Publish
+from worker.states import Channel, DeliveryState, VerificationStatus
+
+log = structlog.get_logger()
+
+BATCH = 500
+TICK = 0.5  # seconds between two looks at what is due
+HEARTBEAT_EVERY = 5
+PURGE_EVERY = 60
+HINT_PATIENCE = 60_000  # ms after which a hint is repeated even if it may still wait in its queue
+SLACK = 1_000  # ms between a row's commit and its message being visible in the broker
+
+_d, _v = deliveries.c, verifications.c
+_LIVE = exists().where(_v.sid == _d.verification_sid, _v.status == PENDING)
+
+# Due and never hinted, or hinted with a message that cannot be in the queue any more.
+_DUE = (
+    select(_d.sid, _d.channel, _d.expires_at, now_ms().label("now"))
+    .where(
+        _d.state == DeliveryState.QUEUED,
+        _d.next_try_at <= now_ms(),
+        _d.expires_at > now_ms(),
+        _d.channel == bindparam("channel"),
+        or_(_d.hinted_at.is_(None), _d.hinted_at < bindparam("lost_before")),
+        _LIVE,
+    )
+    .order_by(_d.next_try_at)
+    .limit(BATCH)
+    .with_for_update(skip_locked=True, of=deliveries)
+)
+_HINT = (
+    update(deliveries)
+    .where(_d.sid.in_(bindparam("b_sids", expanding=True)))
+    .values(hinted_at=now_ms())
+)
+_DEAD_LEASES = (
+    select(_d.sid)
+    .where(_d.state == DeliveryState.SENDING, _d.lease_until < now_ms())
+    .limit(BATCH)
+    .with_for_update(skip_locked=True)
+)
+_RECOVER = (
+    update(deliveries)
+    .where(
+        _d.sid.in_(bindparam("b_sids", expanding=True)),
+        _d.state == DeliveryState.SENDING,
+        _d.lease_until < now_ms(),
+    )
+    .values(
+        state=DeliveryState.QUEUED.value,
+        doubts=_d.doubts + 1,
+        next_try_at=now_ms(),
+        hinted_at=None,
+        lease_until=None,
+        error_code="worker_lost",
+    )
+)
+_OVERDUE_DELIVERIES = (
+    select(_d.sid)
+    .where(
+        _d.state == DeliveryState.QUEUED,
+        _d.next_try_at <= now_ms(),
+        or_(_d.expires_at <= now_ms(), ~_LIVE),
+    )
+    .limit(BATCH)
+    .with_for_update(skip_locked=True, of=deliveries)
+)
+_END_DELIVERIES = (
+    update(deliveries)
+    .where(
+        _d.sid.in_(bindparam("b_sids", expanding=True)),
+        _d.state == DeliveryState.QUEUED,
+        or_(_d.expires_at <= now_ms(), ~_LIVE),
+    )
+    .values(
+        state=DeliveryState.EXPIRED.value,
+        ended_at=now_ms(),
+    )
+)
+_OVERDUE_VERIFICATIONS = (
+    select(_v.sid)
+    .where(_v.status.in_((PENDING, SPENT)), _v.expires_at <= now_ms())
+    .order_by(_v.expires_at)
+    .limit(BATCH)
+    .with_for_update(skip_locked=True)
+)
+_END_VERIFICATIONS = (
+    update(verifications)
+    .where(
+        _v.sid.in_(bindparam("b_sids", expanding=True)),
+        _v.status.in_((PENDING, SPENT)),
+        _v.expires_at <= now_ms(),
+    )
+    .values(status=VerificationStatus.EXPIRED.value, updated_at=now_ms())
+)
+
+
+class Relay:
+    """Publishes what is due, recovers dead leases, expires and purges."""
+
+    def __init__(
+        self, db: Database, broker: "redis.Redis", settings: Settings, publish: Publish
+    ) -> None:
+        self._db = db
+        self._broker = broker
+        self._settings = settings
+        self._publish = publish
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until `stop` is set. A database or broker that is away is tried again."""
+        purged = beaten = float("-inf")
+        while not stop.is_set():
+            started = time.monotonic()
+            try:
+                self.tick()
+                if started - beaten > HEARTBEAT_EVERY:
+                    send_heartbeat()
+                    beaten = started
+                if started - purged > PURGE_EVERY:
+                    self.purge()
+                    purged = started
+            except (SQLAlchemyError, redis.RedisError, KombuError) as error:
+                log.warning("relay.tick_failed", reason=type(error).__name__)
+                stop.wait(1)
+            stop.wait(max(0.0, TICK - (time.monotonic() - started)))
+
+    def tick(self) -> None:
+        """One look at everything that may be due. Ending comes before publishing."""
+        self._in_batches(_OVERDUE_DELIVERIES, _END_DELIVERIES, "job.discarded")
+        self._in_batches(_OVERDUE_VERIFICATIONS, _END_VERIFICATIONS, "code.expired")
+        self._in_batches(_DEAD_LEASES, _RECOVER, "lease.recovered")
+        for channel in Channel:
+            while self.publish_due(channel) == BATCH:
+                pass
+
+    def publish_due(self, channel: Channel) -> int:
+        """Publish one batch of due deliveries; how many.
+
+        A delivery whose message may still wait in its queue is left alone. The queue is first in,
+        first out, so a message older than the oldest one waiting is no longer there.
+        """
+        lost_before = self._lost_before(channel)
+        with self._db.begin() as connection:
+            due = connection.execute(
+                _DUE, {"channel": channel.value, "lost_before": lost_before}
+            ).all()
+            if due:
+                connection.execute(_HINT, {"b_sids": [row.sid for row in due]})
+        for row in due:
+            self._publish(channel, [row.sid], max(1, (row.expires_at - row.now) // 1000))
+        if due:
+            log.info("job.enqueued", queue=channel.value, deliveries=len(due))
+        return len(due)
+
+    def _lost_before(self, channel: Channel) -> int:
+        """Hints older than this (ms since 1970 UTC) are not in the queue any more."""
+        with self._db.statement() as connection:
+            now = int(connection.execute(select(now_ms())).scalar_one())
+        waiting = oldest_waiting(self._broker, channel.value)
+        if waiting is None:
+            return now - SLACK
+        return max(waiting - SLACK, now - HINT_PATIENCE)
+
+    def _in_batches(self, which: Select[tuple[str]], change: object, event: str) -> None:
+        while True:
+            with self._db.begin() as connection:
+                sids = list(connection.execute(which).scalars())
+                if sids:
+                    connection.execute(change, {"b_sids": sids})  # type: ignore[call-overload]
+            if sids:
+                log.info(event, count=len(sids))
+            if len(sids) < BATCH:
+                return
+
+    def purge(self) -> None:
+        """Delete what ended longer ago than the retention setting, oldest first, in batches."""
+        age = self._settings.retention_days * 86_400_000
+        while True:
+            with self._db.begin() as connection:
+                gone = self._purge_batch(connection, age)
+            if gone:
+                log.info("purge.done", verifications=gone)
+            if gone < BATCH:
+                break
+        with self._db.begin() as connection:
+            connection.execute(
+                delete(requests).where(requests.c.created_at < now_ms() - max(age, 86_400_000))
+            )
+            connection.execute(
+                delete(number_guards).where(
+                    number_guards.c.failures == 0, number_guards.c.disabled_at.is_(None)
+                )
+            )
+
+    def _purge_batch(self, connection: Connection, age: int) -> int:
+        old = list(
+            connection.execute(
+                select(_v.sid)
+                .where(
+                    _v.created_at < now_ms() - age,
+                    and_(_v.status != PENDING, _v.status != SPENT),
+                )
+                .order_by(_v.created_at)
+                .limit(BATCH)
+                .with_for_update(skip_locked=True)
+            ).scalars()
+        )
+        if not old:
+            return 0
+        ours = select(_d.sid).where(_d.verification_sid.in_(old))
+        connection.execute(delete(receipts).where(receipts.c.delivery_sid.in_(ours)))
+        connection.execute(delete(deliveries).where(_d.verification_sid.in_(old)))
+        connection.execute(delete(verifications).where(_v.sid.in_(old)))
+        return len(old)
+
+
+def send_heartbeat() -> None:
+    """Send a message through the queue; the worker that takes it writes down when."""
+    celery_app.app.send_task(
+        celery_app.HEARTBEAT,
+        args=[time.time_ns() // 1_000_000],
+        queue="relay",
+        expires=HEARTBEAT_EVERY * 3,
+        retry=False,
+    )

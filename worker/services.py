@@ -1,0 +1,150 @@
+"""Services: a tenant's configuration, as create, fetch, list, update and delete."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, insert, select, update
+
+from worker.db import Database, now_ms
+from worker.errors import InvalidParameterError, NotFoundError
+from worker.messages import check_brand
+from worker.models import new_sid, services, verifications
+
+CODE_LENGTHS = range(4, 11)
+CODE_LIVES = range(60, 86_401)  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Times are ms since 1970 UTC, `code_life` is in seconds."""
+
+    sid: str
+    account_sid: str
+    friendly_name: str
+    code_length: int
+    code_life: int
+    press_key: bool
+    spoken_name: str | None
+    do_not_share: bool
+    call_fallback: bool
+    web_origin: str | None
+    twilio_only: Mapping[str, Any]
+    created_at: int
+    updated_at: int
+
+
+_DEFAULTS: dict[str, Any] = {
+    "code_length": 6,
+    "code_life": 600,
+    "press_key": False,
+    "spoken_name": None,
+    "do_not_share": False,
+    "call_fallback": False,
+    "web_origin": None,
+    "twilio_only": {},
+}
+
+
+class Services:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def create(self, account_sid: str, friendly_name: str, **settings: Any) -> Service:
+        """
+        :raises InvalidParameterError: a value is out of range
+        """
+        values = _DEFAULTS | settings | {"friendly_name": friendly_name}
+        statement = (
+            insert(services)
+            .values(
+                sid=new_sid("VA"),
+                account_sid=account_sid,
+                created_at=now_ms(),
+                updated_at=now_ms(),
+                **_checked(values),
+            )
+            .returning(services)
+        )
+        with self._db.statement() as connection:
+            return _service(connection.execute(statement).mappings().one())
+
+    def update(self, account_sid: str, sid: str, **settings: Any) -> Service:
+        """
+        :raises NotFoundError: no such service in the account
+        :raises InvalidParameterError: a value is out of range
+        """
+        statement = (
+            update(services)
+            .where(services.c.sid == sid, services.c.account_sid == account_sid)
+            .values(updated_at=now_ms(), **_checked(settings))
+            .returning(services)
+        )
+        with self._db.statement() as connection:
+            row = connection.execute(statement).mappings().one_or_none()
+        return _found(row)
+
+    def fetch(self, account_sid: str, sid: str) -> Service:
+        """
+        :raises NotFoundError: no such service in the account
+        """
+        statement = select(services).where(
+            services.c.sid == sid, services.c.account_sid == account_sid
+        )
+        with self._db.statement() as connection:
+            row = connection.execute(statement).mappings().one_or_none()
+        return _found(row)
+
+    def page(self, account_sid: str, limit: int, offset: int = 0) -> list[Service]:
+        """Services of the account, oldest first."""
+        statement = (
+            select(services)
+            .where(services.c.account_sid == account_sid)
+            .order_by(services.c.created_at, services.c.sid)
+            .limit(limit)
+            .offset(offset)
+        )
+        with self._db.statement() as connection:
+            return [_service(row) for row in connection.execute(statement).mappings()]
+
+    def delete(self, account_sid: str, sid: str) -> None:
+        """Remove a service that has no verification left.
+
+        :raises NotFoundError: no such service in the account
+        :raises InvalidParameterError: it still has verifications
+        """
+        unused = ~select(verifications.c.sid).where(verifications.c.service_sid == sid).exists()
+        statement = delete(services).where(
+            services.c.sid == sid, services.c.account_sid == account_sid, unused
+        )
+        with self._db.statement() as connection:
+            gone = connection.execute(statement).rowcount
+        if not gone:
+            self.fetch(account_sid, sid)
+            raise InvalidParameterError("Sid", "the service still has verifications on record")
+
+
+def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    checked = dict(values)
+    if "friendly_name" in checked:
+        checked["friendly_name"] = check_brand(checked["friendly_name"])
+    _within(checked, "code_length", "CodeLength", CODE_LENGTHS)
+    _within(checked, "code_life", "CodeLife", CODE_LIVES)
+    if checked.get("spoken_name"):
+        checked["spoken_name"] = check_brand(checked["spoken_name"])
+    return checked
+
+
+def _within(values: Mapping[str, Any], key: str, field: str, allowed: range) -> None:
+    if key in values and values[key] not in allowed:
+        raise InvalidParameterError(field, f"must be from {allowed[0]} to {allowed[-1]}")
+
+
+def _found(row: RowMapping | None) -> Service:
+    if row is None:
+        raise NotFoundError("service")
+    return _service(row)
+
+
+def _service(row: RowMapping) -> Service:
+    return Service(**row)

@@ -1,0 +1,87 @@
+"""The Celery tasks, each a line around a use case. Arguments carry ids, never a code."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from celery.exceptions import Reject
+from sqlalchemy.exc import OperationalError
+
+from worker.celery_app import DELIVER, HEARTBEAT, SEND_CODE, app
+from worker.errors import LimitsUnavailableError, SendcodeError
+from worker.settings import Settings
+from worker.states import Channel
+from worker.verifications import Start
+from worker.wiring import Sendcode
+
+log = structlog.get_logger()
+
+
+_parts: dict[str, Sendcode] = {}
+
+
+def use(settings: Settings) -> None:
+    """Make this process's parts, before the first task."""
+    _parts["ours"] = Sendcode(settings)
+
+
+def sendcode() -> Sendcode:
+    """This process's parts."""
+    return _parts["ours"]
+
+
+@app.task(name=DELIVER)
+def deliver(sids: Sequence[str], published_at: int | None = None) -> None:
+    """Deliver what is due among the deliveries `sids`."""
+    try:
+        sendcode().dispatch.deliver(sids, published_at)
+    except Exception as error:
+        # The row keeps the job: the relay brings it back when its lease or its turn comes.
+        log.error("job.crashed", deliveries=list(sids), reason=type(error).__name__)
+        raise
+
+
+@app.task(name=SEND_CODE, bind=True)
+def send_code(
+    self: Any,
+    to: str,
+    channel: str = "sms",
+    service: str | None = None,
+    request_id: str | None = None,
+    locale: str | None = None,
+) -> None:
+    """Start a verification for a backend that speaks Celery instead of HTTP.
+
+    :param service: `VA…`
+    :param request_id: the same one twice is one verification; the message's own id otherwise, so
+        that a message delivered twice is one verification too
+    """
+    parts = sendcode()
+    try:
+        started = parts.verifications.start(
+            parts.settings.account_sid,
+            Start(
+                service_sid=str(service),
+                to=to,
+                channel=Channel(channel),
+                locale=locale,
+                request_id=str(request_id or f"task {self.request.id}")[:255],
+            ),
+        )
+    except (LimitsUnavailableError, OperationalError) as error:
+        # Nothing is written yet, so the message must not be lost: back to the queue, slowly.
+        log.warning("request.deferred", task=self.request.id, reason=type(error).__name__)
+        time.sleep(1)
+        raise Reject(requeue=True) from None
+    except (SendcodeError, ValueError) as error:
+        reason = str(error) if isinstance(error, SendcodeError) else "unknown channel"
+        log.warning("request.rejected", task=self.request.id, reason=reason)
+    else:
+        log.info("request.accepted", verification=started.sid, channel=channel)
+
+
+@app.task(name=HEARTBEAT)
+def heartbeat(sent_at: int) -> None:
+    """Prove that a worker takes messages: the relay sends this through the queue."""
+    sendcode().redis.set("sendcode:heartbeat", sent_at, ex=3600)

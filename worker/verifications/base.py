@@ -1,0 +1,104 @@
+"""What start, check and the rest of the module share: the row, its number, its view."""
+
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, select
+
+from worker import phone
+from worker.codes import Keyring
+from worker.db import Database
+from worker.errors import InvalidParameterError, LimitsUnavailableError, NotFoundError
+from worker.limits import Limits
+from worker.models import verifications
+from worker.settings import Settings
+from worker.statements import Publish, service_limit
+from worker.states import Channel, DeliveryState, VerificationStatus
+from worker.verifications.words import Delivery, Verification
+
+_v = verifications.c
+_FIND = select(verifications).where(
+    _v.account_sid == bindparam("account"), _v.service_sid == bindparam("service")
+)
+_BY_SID = _FIND.where(_v.sid == bindparam("sid"))
+_BY_NUMBER = (
+    _FIND.where(_v.number_index.in_(bindparam("indexes", expanding=True)))
+    .order_by(_v.created_at.desc(), _v.sid.desc())
+    .limit(1)
+)
+
+
+class Base:
+    def __init__(
+        self, db: Database, keyring: Keyring, limits: Limits, settings: Settings, publish: Publish
+    ) -> None:
+        self._db = db
+        self._keyring = keyring
+        self._limits = limits
+        self._settings = settings
+        self._publish = publish
+
+    def _find(
+        self,
+        connection: Connection,
+        account_sid: str,
+        service_sid: str,
+        sid: str | None,
+        to: str | None,
+    ) -> RowMapping:
+        where: dict[str, Any] = {"account": account_sid, "service": service_sid}
+        if sid is not None:
+            statement, where["sid"] = _BY_SID, sid
+        elif to is not None:
+            statement = _BY_NUMBER
+            where["indexes"] = self._keyring.number_indexes(phone.parse(to, Channel.CALL).e164)
+        else:
+            raise InvalidParameterError("To", "name the number or the verification's sid")
+        row = connection.execute(statement, where).mappings().one_or_none()
+        if row is None:
+            raise NotFoundError("verification")
+        return row
+
+    def _forget_sends(self, row: RowMapping) -> None:
+        try:
+            self._limits.forget(
+                [service_limit(self._settings, row["service_sid"], row["number_index"])]
+            )
+        except LimitsUnavailableError:
+            return  # the window ends by itself; what was just decided stands
+
+    def _number(self, row: RowMapping) -> str:
+        return self._keyring.open_number(row["key_id"], row["number_sealed"], row["sid"])
+
+    def _view(
+        self, row: RowMapping, number: str | None = None, sent: tuple[Delivery, ...] = ()
+    ) -> Verification:
+        return Verification(
+            sid=row["sid"],
+            account_sid=row["account_sid"],
+            service_sid=row["service_sid"],
+            to=number or self._number(row),
+            channel=Channel(row["channel"]),
+            status=VerificationStatus(row["status"]),
+            checks=row["checks"],
+            max_checks=row["max_checks"],
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+            expires_at=row["expires_at"],
+            approved_at=row["approved_at"],
+            deliveries=sent,
+        )
+
+
+def delivery_view(row: RowMapping) -> Delivery:
+    return Delivery(
+        sid=row["sid"],
+        channel=Channel(row["channel"]),
+        state=DeliveryState(row["state"]),
+        error_code=row["error_code"],
+        provider_sid=row["provider_sid"],
+        created_at=row["created_at"],
+        published_at=row["published_at"],
+        taken_at=row["taken_at"],
+        accepted_at=row["accepted_at"],
+        delivered_at=row["delivered_at"],
+    )

@@ -1,0 +1,140 @@
+"""Check: one statement takes a guess and decides."""
+
+from sqlalchemy import Connection, RowMapping, and_, bindparam, case, exists, select, update
+
+from worker.db import now_ms
+from worker.errors import (
+    ChecksSpentError,
+    InvalidParameterError,
+    NotFoundError,
+    NumberDisabledError,
+    SendcodeError,
+)
+from worker.models import number_guards, verifications
+from worker.statements import ALIVE, PENDING, SPENT
+from worker.states import VerificationStatus
+from worker.verifications.base import Base
+from worker.verifications.words import Verification
+
+_v, _g = verifications.c, number_guards.c
+_GUARD_CLOSED = exists().where(
+    _g.service_sid == _v.service_sid,
+    _g.number_index == _v.number_index,
+    _g.disabled_at.is_not(None),
+)
+# Takes a guess and decides in one statement: of any number of checks at once, only as many as
+# the row allows are compared, and one approves.
+_TAKE_CHECK = (
+    update(verifications)
+    .where(
+        _v.sid == bindparam("b_sid"),
+        ALIVE,
+        _v.checks < _v.max_checks,
+        ~_GUARD_CLOSED,
+    )
+    .values(
+        checks=_v.checks + 1,
+        status=case(
+            (_v.code_digest == bindparam("b_digest"), VerificationStatus.APPROVED.value),
+            (_v.checks + 1 >= _v.max_checks, SPENT),
+            else_=_v.status,
+        ),
+        approved_at=case((_v.code_digest == bindparam("b_digest"), now_ms()), else_=None),
+        updated_at=now_ms(),
+    )
+    .returning(verifications)
+)
+_CLEAR_FAILURES = (
+    update(number_guards)
+    .where(_g.service_sid == bindparam("b_service"), _g.number_index == bindparam("b_index"))
+    .where(_g.failures > 0, _g.disabled_at.is_(None))
+    .values(failures=0)
+)
+
+
+class Checking(Base):
+    def check(
+        self,
+        account_sid: str,
+        service_sid: str,
+        code: str,
+        *,
+        sid: str | None = None,
+        to: str | None = None,
+    ) -> Verification:
+        """Take one guess. The answer's status is `approved`, or still `pending` when it was wrong.
+
+        :raises InvalidParameterError: the code is not 4 to 10 ASCII digits, or no target is named
+        :raises NotFoundError: none is alive: unknown, approved, canceled or expired
+        :raises ChecksSpentError: every guess was used before this one
+        :raises NumberDisabledError: too many wrong codes in a row
+        """
+        if not isinstance(code, str) or not code.isascii() or not code.isdigit():
+            raise InvalidParameterError("Code", "must be 4 to 10 digits, sent as a string")
+        if not 4 <= len(code) <= 10:
+            raise InvalidParameterError("Code", "must be 4 to 10 digits, sent as a string")
+        with self._db.begin() as connection:
+            found = self._find(connection, account_sid, service_sid, sid, to)
+            number = self._number(found)
+            digest = self._keyring.digest(
+                found["key_id"],
+                salt=found["salt"],
+                verification=found["sid"],
+                service=service_sid,
+                number=number,
+                code=code,
+            )
+            taken = (
+                connection.execute(_TAKE_CHECK, {"b_sid": found["sid"], "b_digest": digest})
+                .mappings()
+                .one_or_none()
+            )
+            if taken is not None:
+                self._count(connection, taken)
+        if taken is None:
+            raise self._why_refused(account_sid, service_sid, found["sid"])
+        if taken["status"] == VerificationStatus.APPROVED:
+            self._forget_sends(taken)
+        return self._view(taken, number)
+
+    def _count(self, connection: Connection, taken: RowMapping) -> None:
+        """Wrong codes in a row, in the transaction of the guess: a rollback undoes both."""
+        where = {"service_sid": taken["service_sid"], "number_index": taken["number_index"]}
+        if taken["status"] == VerificationStatus.APPROVED:
+            connection.execute(
+                _CLEAR_FAILURES,
+                {"b_service": where["service_sid"], "b_index": where["number_index"]},
+            )
+            return
+        most = self._settings.disable_after_failures
+        statement = self._db.insert(number_guards).values(
+            failures=1, disabled_at=now_ms() if most <= 1 else None, **where
+        )
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[_g.service_sid, _g.number_index],
+                set_={
+                    "failures": _g.failures + 1,
+                    "disabled_at": case(
+                        (
+                            and_(_g.disabled_at.is_(None), _g.failures + 1 >= most),
+                            now_ms(),
+                        ),
+                        else_=_g.disabled_at,
+                    ),
+                },
+            )
+        )
+
+    def _why_refused(self, account: str, service: str, sid: str) -> SendcodeError:
+        with self._db.statement() as connection:
+            row = connection.execute(
+                select(
+                    _v.status, (_v.expires_at - now_ms()).label("left"), _GUARD_CLOSED.label("shut")
+                ).where(_v.sid == sid, _v.account_sid == account, _v.service_sid == service)
+            ).one_or_none()
+        if row is None or row.left <= 0 or row.status not in (PENDING, SPENT):
+            return NotFoundError("verification")
+        if row.shut:
+            return NumberDisabledError("too many wrong codes in a row")
+        return ChecksSpentError(max(1, row.left // 1000))

@@ -1,0 +1,102 @@
+"""Cancel, fetch and enable: what backends and operators do beside start and check."""
+
+from sqlalchemy import bindparam, exists, select, update
+
+from worker import phone
+from worker.db import now_ms
+from worker.errors import NotFoundError
+from worker.models import deliveries, number_guards, services, verifications
+from worker.statements import ALIVE
+from worker.states import Channel, DeliveryState, VerificationStatus
+from worker.verifications.base import Base, delivery_view
+from worker.verifications.words import Verification
+
+_v, _d, _g = verifications.c, deliveries.c, number_guards.c
+_CANCEL = (
+    update(verifications)
+    .where(_v.sid == bindparam("b_sid"), ALIVE)
+    .values(status=bindparam("b_status"), updated_at=now_ms())
+    .returning(verifications)
+)
+_CANCEL_QUEUED = (
+    update(deliveries)
+    .where(
+        _d.verification_sid == bindparam("b_sid"), _d.state == DeliveryState.QUEUED, _d.doubts == 0
+    )
+    .values(state=DeliveryState.CANCELED.value, ended_at=now_ms())
+)
+
+
+class Managing(Base):
+    def cancel(
+        self,
+        account_sid: str,
+        service_sid: str,
+        *,
+        sid: str | None = None,
+        to: str | None = None,
+        status: VerificationStatus = VerificationStatus.CANCELED,
+    ) -> Verification:
+        """End a pending verification as `canceled` (or as `approved`, which the backend checked
+        itself), drop what is not sent yet and give its sends back.
+
+        :raises NotFoundError: none is pending
+        """
+        with self._db.begin() as connection:
+            found = self._find(connection, account_sid, service_sid, sid, to)
+            ended = (
+                connection.execute(_CANCEL, {"b_sid": found["sid"], "b_status": status.value})
+                .mappings()
+                .one_or_none()
+            )
+            if ended is None:
+                raise NotFoundError("verification")
+            connection.execute(_CANCEL_QUEUED, {"b_sid": found["sid"]})
+        self._forget_sends(ended)
+        return self._view(ended)
+
+    def fetch(
+        self,
+        account_sid: str,
+        service_sid: str | None = None,
+        *,
+        sid: str | None = None,
+        to: str | None = None,
+    ) -> Verification:
+        """A verification in whatever state, the newest one of a number, with its deliveries.
+
+        :raises NotFoundError: there is none
+        """
+        with self._db.statement() as connection:
+            if service_sid is None:
+                statement = select(verifications).where(
+                    _v.account_sid == account_sid, _v.sid == sid
+                )
+                row = connection.execute(statement).mappings().one_or_none()
+                if row is None:
+                    raise NotFoundError("verification")
+            else:
+                row = self._find(connection, account_sid, service_sid, sid, to)
+            sent = connection.execute(
+                select(deliveries)
+                .where(_d.verification_sid == row["sid"])
+                .order_by(_d.created_at, _d.sid)
+            ).mappings()
+            return self._view(row, sent=tuple(delivery_view(d) for d in sent))
+
+    def enable_number(self, account_sid: str, service_sid: str, to: str) -> None:
+        """Let a number that was disabled after too many wrong codes try again.
+
+        :raises NotFoundError: the number is not disabled in this service
+        """
+        indexes = self._keyring.number_indexes(phone.parse(to, Channel.CALL).e164)
+        owned = exists().where(services.c.sid == service_sid, services.c.account_sid == account_sid)
+        with self._db.statement() as connection:
+            enabled = connection.execute(
+                update(number_guards)
+                .where(_g.service_sid == service_sid, _g.number_index.in_(indexes), owned)
+                .where(_g.disabled_at.is_not(None))
+                .values(failures=0, disabled_at=None)
+            ).rowcount
+        if not enabled:
+            raise NotFoundError("disabled number")

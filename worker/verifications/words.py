@@ -1,0 +1,57 @@
+"""What a caller hands to the verification module and gets back."""
+
+from dataclasses import dataclass, field
+
+from worker.states import Channel, DeliveryState, VerificationStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Times are ms since 1970 UTC."""
+
+    sid: str
+    channel: Channel
+    state: DeliveryState
+    error_code: str | None
+    provider_sid: str | None
+    created_at: int
+    published_at: int | None
+    taken_at: int | None
+    accepted_at: int | None
+    delivered_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What the account that started it may see. Times are ms since 1970 UTC."""
+
+    sid: str
+    account_sid: str
+    service_sid: str
+    to: str = field(repr=False)
+    channel: Channel
+    status: VerificationStatus
+    checks: int
+    max_checks: int
+    created_at: int
+    updated_at: int
+    expires_at: int
+    approved_at: int | None
+    deliveries: tuple[Delivery, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a backend asks for.
+
+    :param to: a number in any international spelling
+    :param request_id: the same one twice, with the same values, is one verification
+    """
+
+    service_sid: str
+    to: str = field(repr=False)
+    channel: Channel = Channel.SMS
+    locale: str | None = None
+    friendly_name: str | None = None
+    app_hash: str | None = None
+    request_id: str | None = None

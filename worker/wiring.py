@@ -1,0 +1,122 @@
+"""Puts the parts together for one process."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import redis
+import structlog
+from celery import Celery
+
+from worker import celery_app
+from worker.codes import Keyring
+from worker.db import Database
+from worker.dispatch import Dispatch
+from worker.fallback import Fallback
+from worker.limits import Limits
+from worker.providers import Provider
+from worker.providers.twilio import TwilioProvider
+from worker.receipts import Receipts
+from worker.services import Services
+from worker.settings import Settings
+from worker.states import Channel
+from worker.verifications import Verifications
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Sendcode:
+    """One process's parts, each made when first asked for."""
+
+    settings: Settings
+
+    @cached_property
+    def celery(self) -> Celery:
+        return celery_app.configure(self.settings)
+
+    @cached_property
+    def db(self) -> Database:
+        return Database(self.settings.database_url, self.settings.database_pool_size)
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        return Keyring(self.settings.keys())
+
+    @cached_property
+    def redis(self) -> "redis.Redis":
+        return redis_client(self.settings.broker_url.get_secret_value())
+
+    @cached_property
+    def limits(self) -> Limits:
+        return Limits(self.redis)
+
+    @cached_property
+    def provider(self) -> Provider:
+        s = self.settings
+        base_url = s.twilio_base_url or (s.sandbox_url if s.provider == "sandbox" else "")
+        return TwilioProvider(
+            account_sid=s.twilio_account_sid,
+            auth_token=s.twilio_auth_token.get_secret_value(),
+            base_url=base_url or None,
+            sender=s.twilio_from,
+            messaging_service_sid=s.twilio_messaging_service_sid,
+            connect_timeout=s.connect_timeout,
+            read_timeout=s.read_timeout,
+            slots=s.worker_slots,
+            ring_seconds=s.ring_seconds,
+            call_seconds=s.call_seconds,
+        )
+
+    @cached_property
+    def services(self) -> Services:
+        return Services(self.db)
+
+    @cached_property
+    def verifications(self) -> Verifications:
+        return Verifications(self.db, self.keyring, self.limits, self.settings, self.publish)
+
+    @cached_property
+    def dispatch(self) -> Dispatch:
+        return Dispatch(
+            self.db, self.keyring, self.provider, self.settings, self.fallback.call_instead
+        )
+
+    @cached_property
+    def fallback(self) -> Fallback:
+        return Fallback(self.db, self.limits, self.settings, self.publish)
+
+    @cached_property
+    def receipts(self) -> Receipts:
+        return Receipts(self.db, self.fallback.call_instead)
+
+    def publish(self, channel: Channel, sids: Sequence[str], expires: int) -> bool:
+        """Tell the workers of deliveries. A hint that is lost costs seconds: the relay repeats it.
+
+        :param expires: seconds after which the hint is worthless
+        """
+        try:
+            self.celery.send_task(
+                celery_app.DELIVER,
+                args=[list(sids), time.time_ns() // 1_000_000],
+                queue=channel.value,
+                expires=expires,
+                retry=False,
+            )
+        except Exception as error:
+            log.warning("job.not_enqueued", reason=type(error).__name__, deliveries=len(sids))
+            return False
+        return True
+
+
+def redis_client(url: str) -> "redis.Redis":
+    """A client for the limits: bounded in time, no replays of a script that may have run."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=2,
+        socket_connect_timeout=2,
+        socket_keepalive=True,
+        health_check_interval=15,
+        client_name="sendcode-limits",
+    )
