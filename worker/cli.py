@@ -240,7 +240,7 @@ def _show_verification(parts: Sendcode, sid: str) -> None:
 def _show_queues(parts: Sendcode) -> None:
     now = time.time_ns() // 1_000_000
     with parts.db.statement() as connection:
-        states = dict(
+        states: dict[str, int] = dict(
             connection.execute(
                 select(deliveries.c.state, func.count()).group_by(deliveries.c.state)
             )
@@ -390,7 +390,7 @@ def keys_list() -> None:
     """List the configured keys and how many rows still need each."""
     parts = _parts()
     with parts.db.statement() as connection:
-        used = dict(
+        used: dict[str, int] = dict(
             connection.execute(
                 select(verifications.c.key_id, func.count()).group_by(verifications.c.key_id)
             )
@@ -521,7 +521,7 @@ def api(host: str, port: int, processes: int) -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def up(arguments: tuple[str, ...]) -> None:
-    """Run everything on this machine with a sandbox in Twilio's place (see `sendcode up --help`)."""
+    """Run everything on this machine with a sandbox in Twilio's place."""
     from worker.embedded.up import main as run_up
 
     sys.exit(run_up(list(arguments)))

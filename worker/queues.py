@@ -9,7 +9,7 @@ import redis
 
 def depth(broker: "redis.Redis", queue: str) -> int:
     """Messages that wait for a worker."""
-    return int(broker.llen(queue))  # type: ignore[arg-type]
+    return int(broker.llen(queue))
 
 
 def oldest_waiting(broker: "redis.Redis", queue: str) -> int | None:

@@ -97,4 +97,5 @@ class Receipts:
             error_code=error_code,
             received_at=now_ms(),
         )
-        return bool(connection.execute(statement.on_conflict_do_nothing()).rowcount)
+        inserted = statement.on_conflict_do_nothing().returning(receipts.c.status)
+        return connection.execute(inserted).first() is not None

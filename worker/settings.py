@@ -148,11 +148,10 @@ class Settings(BaseSettings):
             )
         if urlsplit(self.public_url).scheme not in ("http", "https"):
             raise ValueError("SENDCODE_PUBLIC_URL must start with http:// or https://")
-        if self.provider == "twilio":
-            self._twilio_is_complete()
+        self._is_complete()
         return self
 
-    def _twilio_is_complete(self) -> None:
+    def _is_complete(self) -> None:
         missing = [
             f"{PREFIX}{name.upper()}"
             for name, value in (
@@ -165,7 +164,10 @@ class Settings(BaseSettings):
             if not value
         ]
         if missing:
-            raise ValueError(f"SENDCODE_PROVIDER=twilio needs {', '.join(missing)}")
+            raise ValueError(
+                f"{', '.join(missing)} must be set"
+                + (", to made-up values for the sandbox" if self.provider == "sandbox" else "")
+            )
 
     @property
     def base_url(self) -> str:

@@ -39,7 +39,7 @@ def new_delivery(
             expires_at=expires_at,
             created_at=now_ms(),
         )
-        .returning(deliveries.c.sid, deliveries.c.created_at)
+        .returning(deliveries)
     )
 
 

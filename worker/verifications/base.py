@@ -9,7 +9,7 @@ from worker.codes import Keyring
 from worker.db import Database
 from worker.errors import InvalidParameterError, LimitsUnavailableError, NotFoundError
 from worker.limits import Limits
-from worker.models import verifications
+from worker.models import deliveries, verifications
 from worker.settings import Settings
 from worker.statements import Publish, service_limit
 from worker.states import Channel, DeliveryState, VerificationStatus
@@ -24,6 +24,11 @@ _BY_NUMBER = (
     _FIND.where(_v.number_index.in_(bindparam("indexes", expanding=True)))
     .order_by(_v.created_at.desc(), _v.sid.desc())
     .limit(1)
+)
+_SENT = (
+    select(deliveries)
+    .where(deliveries.c.verification_sid == bindparam("sid"))
+    .order_by(deliveries.c.created_at, deliveries.c.sid)
 )
 
 
@@ -65,6 +70,11 @@ class Base:
             )
         except LimitsUnavailableError:
             return  # the window ends by itself; what was just decided stands
+
+    def _sent(self, connection: Connection, sid: str) -> tuple[Delivery, ...]:
+        return tuple(
+            delivery_view(row) for row in connection.execute(_SENT, {"sid": sid}).mappings()
+        )
 
     def _number(self, row: RowMapping) -> str:
         return self._keyring.open_number(row["key_id"], row["number_sealed"], row["sid"])

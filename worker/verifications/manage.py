@@ -8,7 +8,7 @@ from worker.errors import NotFoundError
 from worker.models import deliveries, number_guards, services, verifications
 from worker.statements import ALIVE
 from worker.states import Channel, DeliveryState, VerificationStatus
-from worker.verifications.base import Base, delivery_view
+from worker.verifications.base import Base
 from worker.verifications.words import Verification
 
 _v, _d, _g = verifications.c, deliveries.c, number_guards.c
@@ -52,8 +52,9 @@ class Managing(Base):
             if ended is None:
                 raise NotFoundError("verification")
             connection.execute(_CANCEL_QUEUED, {"b_sid": found["sid"]})
+            sent = self._sent(connection, found["sid"])
         self._forget_sends(ended)
-        return self._view(ended)
+        return self._view(ended, sent=sent)
 
     def fetch(
         self,
@@ -77,12 +78,7 @@ class Managing(Base):
                     raise NotFoundError("verification")
             else:
                 row = self._find(connection, account_sid, service_sid, sid, to)
-            sent = connection.execute(
-                select(deliveries)
-                .where(_d.verification_sid == row["sid"])
-                .order_by(_d.created_at, _d.sid)
-            ).mappings()
-            return self._view(row, sent=tuple(delivery_view(d) for d in sent))
+            return self._view(row, sent=self._sent(connection, row["sid"]))
 
     def enable_number(self, account_sid: str, service_sid: str, to: str) -> None:
         """Let a number that was disabled after too many wrong codes try again.

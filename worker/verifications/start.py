@@ -27,7 +27,7 @@ from worker.messages import check_brand, resolve_locale
 from worker.models import new_sid, number_guards, requests, services, verifications
 from worker.statements import ALIVE, PENDING, SPENT, new_delivery, number_limits
 from worker.states import Channel, VerificationStatus
-from worker.verifications.base import Base
+from worker.verifications.base import Base, delivery_view
 from worker.verifications.words import Start, Verification
 
 _APP_HASH = re.compile(r"[A-Za-z0-9+/]{11}", re.ASCII)
@@ -122,9 +122,8 @@ class Starting(Base):
         }
         for _ in range(3):  # each round another start or check has won the row in between
             with self._db.begin() as connection:
-                row = self._resend(connection, values, indexes) or self._create(
-                    connection, values, number.e164, indexes, service
-                )
+                resent = self._resend(connection, values, indexes)
+                row = resent or self._create(connection, values, number.e164, indexes, service)
                 if row is None:
                     self._refuse_closed(connection, wanted.service_sid, indexes)
                     continue
@@ -134,9 +133,10 @@ class Starting(Base):
                     connection.rollback()
                     return self._the_other(account_sid, wanted.request_id, fingerprints)
                 delivery = self._queue(connection, row, wanted.channel)
+                sent = self._sent(connection, row["sid"]) if resent else (delivery_view(delivery),)
             left = max(1, (row["expires_at"] - delivery["created_at"]) // 1000)
             self._publish(wanted.channel, [delivery["sid"]], left)
-            return self._view(row, number.e164)
+            return self._view(row, number.e164, sent)
         raise LimitsUnavailableError("the number is busy")
 
     def _known_request(
@@ -164,7 +164,7 @@ class Starting(Base):
         )
         if row is None:
             raise NotFoundError("verification")
-        return self._view(row)
+        return self._view(row, sent=self._sent(connection, row["sid"]))
 
     def _the_other(self, account: str, request_id: str, fingerprints: list[bytes]) -> Verification:
         with self._db.statement() as connection:
@@ -183,7 +183,8 @@ class Starting(Base):
             verification_sid=sid,
             created_at=now_ms(),
         )
-        return bool(connection.execute(statement.on_conflict_do_nothing()).rowcount)
+        inserted = statement.on_conflict_do_nothing().returning(requests.c.request_id)
+        return connection.execute(inserted).first() is not None
 
     def _refuse_closed(
         self, connection: Connection, service_sid: str, indexes: list[bytes]

@@ -1,0 +1,69 @@
+"""The HTTP doors' application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from anyio import to_thread
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+
+from api_stub import callbacks, errors, health, sandbox_door
+from api_stub.parameters import BodyLimit
+from api_stub.verify_v2 import services, verifications
+from worker import __version__, logs
+from worker import settings as settings_module
+from worker.settings import Settings
+from worker.wiring import Sendcode
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The doors over one process's parts; settings come from the environment by default."""
+    settings = settings or settings_module.current()
+    logs.configure(settings)
+    app = FastAPI(
+        title="sendcode",
+        version=__version__,
+        description="One-time codes by SMS and voice call, in Twilio Verify v2's wire shape.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings
+    app.state.parts = Sendcode(settings)
+    app.add_middleware(BodyLimit)
+    errors.install(app)
+    app.include_router(health.router)
+    app.include_router(services.router)
+    app.include_router(verifications.router)
+    app.include_router(callbacks.router)
+    if settings.provider == "sandbox":
+        app.include_router(sandbox_door.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_api_route("/docs", docs, include_in_schema=False, response_class=HTMLResponse)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    # A request waits for the database in a thread; more threads than connections only queue.
+    to_thread.current_default_thread_limiter().total_tokens = (
+        app.state.settings.database_pool_size * 2
+    )
+    _ = app.state.parts.celery
+    yield
+    app.state.parts.db.close()
+
+
+async def docs() -> HTMLResponse:
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="sendcode API",
+        swagger_js_url="/static/swagger-ui/swagger-ui-bundle.js",
+        swagger_css_url="/static/swagger-ui/swagger-ui.css",
+        swagger_favicon_url="/static/favicon.svg",
+    )

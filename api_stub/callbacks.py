@@ -1,0 +1,81 @@
+"""The provider's callbacks. Without a valid signature over our public URL nothing happens."""
+
+from collections.abc import Mapping
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from api_stub.errors import ApiError
+from worker.providers.twilio import valid_signature
+from worker.providers.twilio_errors import CALL_STATUSES, MESSAGE_STATUSES
+from worker.states import Channel, DeliveryState
+from worker.wiring import Sendcode
+
+log = structlog.get_logger()
+router = APIRouter(prefix="/callbacks/twilio", include_in_schema=False)
+
+_WORDS: dict[Channel, tuple[str, str, Mapping[str, DeliveryState]]] = {
+    Channel.SMS: ("MessageSid", "MessageStatus", MESSAGE_STATUSES),
+    Channel.CALL: ("CallSid", "CallStatus", CALL_STATUSES),
+}
+
+
+async def _signed_form(request: Request) -> dict[str, str]:
+    """The form of a request that Twilio signed, or a refusal before anything is written."""
+    parts: Sendcode = request.app.state.parts
+    settings = parts.settings
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise _refuse("not_a_form")
+    items = (await request.form(max_files=0, max_fields=100)).multi_items()
+    values = {name: value for name, value in items if isinstance(value, str)}
+    if len(values) != len(items):
+        raise _refuse("repeated_parameter")
+    target = request.scope["raw_path"].decode("ascii", "replace")
+    query = request.url.query
+    url = f"{settings.base_url}{target}" + (f"?{query}" if query else "")
+    signature = request.headers.get("x-twilio-signature")
+    token = settings.twilio_auth_token.get_secret_value()
+    if not valid_signature(token, url, values, signature):
+        raise _refuse("bad_signature")
+    if values.get("AccountSid") != settings.twilio_account_sid:
+        raise _refuse("other_account")
+    return values
+
+
+def _refuse(reason: str) -> ApiError:
+    log.warning("webhook.rejected", reason=reason)
+    return ApiError(403, 20003, "The request is not signed for this URL")
+
+
+@router.post("/gate/{delivery_sid}")
+async def gate(request: Request, delivery_sid: str) -> Response:
+    """The callee pressed a key: the words that read the code."""
+    await _signed_form(request)
+    parts: Sendcode = request.app.state.parts
+    twiml = await run_in_threadpool(parts.dispatch.spoken, delivery_sid)
+    if twiml is None:
+        twiml = '<?xml version="1.0" encoding="UTF-8"?><Response><Hangup/></Response>'
+    return Response(twiml, media_type="application/xml", headers={"Cache-Control": "no-store"})
+
+
+@router.post("/{channel}/{delivery_sid}")
+async def receipt(request: Request, channel: Channel, delivery_sid: str) -> Response:
+    """A status callback of a message or a call."""
+    values = await _signed_form(request)
+    sid_name, status_name, words = _WORDS[channel]
+    sid, status = values.get(sid_name), values.get(status_name)
+    if not sid or not status or len(sid) > 34 or len(status) > 20:
+        raise ApiError(400, 60200, f"{sid_name} and {status_name} are required")
+    parts: Sendcode = request.app.state.parts
+    await run_in_threadpool(
+        parts.receipts.apply,
+        delivery_sid,
+        provider="twilio",
+        provider_sid=sid,
+        status=status,
+        words=words,
+        error_code=values.get("ErrorCode", "")[:32] or None,
+    )
+    return Response(status_code=200)

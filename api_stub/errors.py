@@ -1,0 +1,150 @@
+"""Errors on the wire: Twilio's envelope, its codes, and never a number or a code in a message."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from worker.errors import (
+    ChecksSpentError,
+    InvalidParameterError,
+    LimitReachedError,
+    LimitsUnavailableError,
+    NotFoundError,
+    NumberDisabledError,
+    RequestConflictError,
+)
+
+log = structlog.get_logger()
+
+
+class ApiError(Exception):
+    """An answer in Twilio's envelope.
+
+    :param details: further facts for programs, or None
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: int,
+        message: str,
+        *,
+        details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = details
+        self.headers = dict(headers or {})
+
+    def response(self) -> JSONResponse:
+        body: dict[str, Any] = {
+            "code": self.code,
+            "message": self.message,
+            "more_info": f"https://www.twilio.com/docs/errors/{self.code}",
+            "status": self.status,
+        }
+        if self.details:
+            body["details"] = self.details
+        return JSONResponse(body, self.status, self.headers)
+
+
+class AuthenticationError(ApiError):
+    def __init__(self) -> None:
+        super().__init__(
+            401,
+            20003,
+            "Authentication Error - invalid username or password",
+            headers={"WWW-Authenticate": 'Basic realm="sendcode"'},
+        )
+
+
+def not_found(request: Request, details: Mapping[str, Any] | None = None) -> ApiError:
+    resource = request.url.path.removeprefix("/v2")
+    if "/Verifications/" in resource:  # the last part may be a number
+        resource = resource.rsplit("/", 1)[0]
+    return ApiError(404, 20404, f"The requested resource {resource} was not found", details=details)
+
+
+def invalid(field: str, reason: str, code: int = 60200, status: int = 400) -> ApiError:
+    return ApiError(status, code, f"Invalid parameter `{field}`: {reason}")
+
+
+def translate(request: Request, error: Exception) -> ApiError:
+    """Our errors as Twilio says them."""
+    match error:
+        case ApiError():
+            return error
+        case InvalidParameterError():
+            return invalid(error.field, error.reason)
+        case NotFoundError():
+            return not_found(request)
+        case LimitReachedError():
+            return ApiError(
+                429,
+                60203,
+                "Max send attempts reached",
+                details={"limit": error.limit, "retry_after": error.retry_after},
+                headers={"Retry-After": str(error.retry_after)},
+            )
+        case ChecksSpentError():
+            return ApiError(
+                429,
+                60202,
+                "Max check attempts reached",
+                details={"retry_after": error.retry_after},
+                headers={"Retry-After": str(error.retry_after)},
+            )
+        case NumberDisabledError():
+            return ApiError(
+                403, 60238, "The number is disabled after too many wrong codes in a row"
+            )
+        case RequestConflictError():
+            return ApiError(422, 20422, "The Idempotency-Key was used for another request")
+        case LimitsUnavailableError() | OperationalError() | PoolTimeoutError():
+            log.error("request.unavailable", reason=type(error).__name__)
+            return ApiError(
+                503,
+                20503,
+                "Service temporarily unavailable, nothing was accepted",
+                headers={"Retry-After": "2"},
+            )
+        case HTTPException(status_code=405):
+            return ApiError(405, 20004, "Method not allowed", headers=error.headers)
+        case HTTPException(status_code=404):
+            return not_found(request)
+        case HTTPException():
+            return ApiError(error.status_code, 20001, str(error.detail))
+    log.error("request.crashed", reason=type(error).__name__, path=request.url.path.split("/")[1])
+    return ApiError(500, 20500, "Internal server error")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error in the envelope."""
+
+    async def answer(request: Request, error: Exception) -> JSONResponse:
+        return translate(request, error).response()
+
+    for kind in (
+        ApiError,
+        InvalidParameterError,
+        NotFoundError,
+        LimitReachedError,
+        ChecksSpentError,
+        NumberDisabledError,
+        RequestConflictError,
+        LimitsUnavailableError,
+        OperationalError,
+        PoolTimeoutError,
+        HTTPException,
+        Exception,
+    ):
+        app.add_exception_handler(kind, answer)

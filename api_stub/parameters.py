@@ -1,0 +1,128 @@
+"""Reads a request's parameters, form or JSON, each name once and each value a short string."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api_stub.errors import ApiError, invalid
+
+MAX_BODY = 64 * 1024
+MAX_VALUE = 4096
+
+
+class Parameters:
+    """The parameters by Twilio's names. Every reader refuses what it cannot use."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def text(self, name: str) -> str | None:
+        """A string, or None where the name is absent or empty."""
+        value = self._values.get(name)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            raise invalid(name, "must be a string")
+        if len(value) > MAX_VALUE or "\x00" in value:
+            raise invalid(name, "is too long or holds a NUL character")
+        return value
+
+    def required(self, name: str) -> str:
+        value = self.text(name)
+        if value is None:
+            raise invalid(name, "is required")
+        return value
+
+    def boolean(self, name: str) -> bool | None:
+        value = self._values.get(name)
+        if value is None or value == "":
+            return None
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        raise invalid(name, "must be true or false")
+
+    def integer(self, name: str) -> int | None:
+        value = self._values.get(name)
+        if value is None or value == "":
+            return None
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+            return int(value)
+        raise invalid(name, "must be a whole number")
+
+    def given(self, name: str) -> bool:
+        return self._values.get(name) not in (None, "")
+
+
+async def parameters(request: Request) -> Parameters:
+    """The body's parameters.
+
+    :raises ApiError: not a form or JSON object, or a name given twice
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return Parameters(_json_object(await request.body()))
+    if kind not in ("application/x-www-form-urlencoded", ""):
+        raise ApiError(415, 20015, "Send application/x-www-form-urlencoded or application/json")
+    form = await request.form(max_files=0, max_fields=100)
+    return Parameters(_once(form.multi_items()))
+
+
+def query(request: Request) -> Parameters:
+    return Parameters(_once(request.query_params.multi_items()))
+
+
+def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in items:
+        if name in values:
+            raise invalid(name[:64], "is given more than once")
+        values[name] = value
+    return values
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(body, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        raise ApiError(400, 20001, "The body is not valid JSON") from None
+    if not isinstance(values, dict):
+        raise ApiError(400, 20001, "The body must be a JSON object")
+    return values
+
+
+class BodyLimit:
+    """Refuses a body over `MAX_BODY` bytes before anything reads it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > MAX_BODY:
+            await _too_large().response()(scope, receive, send)
+            return
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > MAX_BODY:
+                raise _too_large()
+            return message
+
+        await self._app(scope, counted, send)
+
+
+def _too_large() -> ApiError:
+    return ApiError(413, 20001, f"The body is larger than {MAX_BODY} bytes")

@@ -1,0 +1,62 @@
+"""Passes `/sandbox/…` on to the sandbox process, so that one URL is enough to try everything."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+
+from api_stub.errors import ApiError
+from worker.settings import Settings
+
+router = APIRouter(include_in_schema=False)
+
+_REQUEST_HEADERS = ("authorization", "content-type", "cookie", "accept", "last-event-id")
+_ANSWER_HEADERS = (
+    "content-type",
+    "location",
+    "set-cookie",
+    "cache-control",
+    "www-authenticate",
+    "content-security-policy",
+    "referrer-policy",
+    "x-content-type-options",
+    "retry-after",
+)
+# `wait` holds an answer for up to 60 s.
+_TIMEOUT = httpx.Timeout(5, read=70)
+
+
+@router.api_route("/sandbox/{path:path}", methods=["GET", "POST", "PUT", "DELETE"])
+async def pass_on(request: Request, path: str) -> StreamingResponse:
+    settings: Settings = request.app.state.settings
+    client: httpx.AsyncClient | None = getattr(request.app.state, "sandbox_client", None)
+    if client is None:
+        client = httpx.AsyncClient(base_url=settings.sandbox_url, timeout=_TIMEOUT)
+        request.app.state.sandbox_client = client
+    target = request.scope["raw_path"] + b"?" + request.scope["query_string"]
+    outgoing = client.build_request(
+        request.method,
+        httpx.URL(settings.sandbox_url).copy_with(raw_path=target.rstrip(b"?")),
+        headers={k: v for k, v in request.headers.items() if k in _REQUEST_HEADERS},
+        content=await request.body(),
+    )
+    try:
+        answer = await client.send(outgoing, stream=True)
+    except httpx.HTTPError:
+        raise ApiError(
+            503, 20503, "The sandbox does not answer", headers={"Retry-After": "1"}
+        ) from None
+    return StreamingResponse(
+        _body(answer),
+        answer.status_code,
+        {k: v for k, v in answer.headers.items() if k in _ANSWER_HEADERS},
+    )
+
+
+async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in answer.aiter_raw():
+            yield chunk
+    finally:
+        await answer.aclose()

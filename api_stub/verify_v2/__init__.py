@@ -1,0 +1,1 @@
+"""Twilio Verify v2's wire shape. docs/compatibility.md says where it differs."""

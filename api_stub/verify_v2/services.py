@@ -1,0 +1,127 @@
+"""Services: create, fetch, list, update and delete."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from api_stub.auth import account_of
+from api_stub.errors import ApiError, invalid
+from api_stub.parameters import Parameters, parameters, query
+from api_stub.verify_v2 import shapes
+from api_stub.verify_v2.openapi import SERVICE, form
+from worker.wiring import Sendcode
+
+router = APIRouter(prefix="/v2", tags=["Services"])
+Account = Annotated[str, Depends(account_of)]
+Given = Annotated[Parameters, Depends(parameters)]
+
+_FLAGS = {
+    "LookupEnabled": "lookup_enabled",
+    "Psd2Enabled": "psd2_enabled",
+    "SkipSmsToLandlines": "skip_sms_to_landlines",
+}
+_TOTP = {
+    "Totp.TimeStep": ("totp_time_step", range(20, 61)),
+    "Totp.CodeLength": ("totp_code_length", range(3, 9)),
+    "Totp.Skew": ("totp_skew", range(3)),
+}
+
+
+def _settings(given: Parameters) -> dict[str, Any]:
+    """The service's settings under our names, those that were given."""
+    found = {
+        "code_length": given.integer("CodeLength"),
+        "press_key": given.boolean("DtmfInputRequired"),
+        "spoken_name": given.text("TtsName"),
+        "do_not_share": given.boolean("DoNotShareWarningEnabled"),
+        # Ours, beside Twilio's names.
+        "code_life": given.integer("CodeLife"),
+        "call_fallback": given.boolean("CallFallback"),
+        "web_origin": given.text("WebOrigin"),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _twilio_only(given: Parameters) -> dict[str, Any]:
+    if given.boolean("CustomCodeEnabled"):
+        raise ApiError(403, 60204, "Service does not support this feature: CustomCodeEnabled")
+    kept: dict[str, Any] = {name: given.boolean(flag) for flag, name in _FLAGS.items()}
+    kept["totp_issuer"] = given.text("Totp.Issuer")
+    for field, (name, allowed) in _TOTP.items():
+        kept[name] = given.integer(field)
+        if kept[name] is not None and kept[name] not in allowed:
+            raise invalid(field, f"must be from {allowed[0]} to {allowed[-1]}")
+    return {key: value for key, value in kept.items() if value is not None}
+
+
+def _parts(request: Request) -> Sendcode:
+    parts: Sendcode = request.app.state.parts
+    return parts
+
+
+def _base(request: Request) -> str:
+    return _parts(request).settings.base_url
+
+
+@router.post("/Services", status_code=201, openapi_extra=form(SERVICE, required=["FriendlyName"]))
+async def create(request: Request, account: Account, given: Given) -> JSONResponse:
+    name = given.required("FriendlyName")
+    made = await run_in_threadpool(
+        _parts(request).services.create,
+        account,
+        name,
+        twilio_only=_twilio_only(given),
+        **_settings(given),
+    )
+    return JSONResponse(shapes.service(made, _base(request)), 201)
+
+
+@router.get("/Services")
+async def page(request: Request, account: Account) -> JSONResponse:
+    asked = query(request)
+    size = asked.integer("PageSize")
+    size = 50 if size is None else size
+    number = asked.integer("Page") or 0
+    if not 1 <= size <= 1000:
+        raise invalid("PageSize", "must be from 1 to 1000")
+    found = await run_in_threadpool(
+        _parts(request).services.page, account, limit=size + 1, offset=number * size
+    )
+    base = _base(request)
+    body = shapes.page(
+        "services",
+        [shapes.service(one, base) for one in found[:size]],
+        url=f"{base}/v2/Services",
+        number=number,
+        size=size,
+        more=len(found) > size,
+    )
+    return JSONResponse(body)
+
+
+@router.get("/Services/{sid}")
+async def fetch(request: Request, account: Account, sid: str) -> JSONResponse:
+    found = await run_in_threadpool(_parts(request).services.fetch, account, sid)
+    return JSONResponse(shapes.service(found, _base(request)))
+
+
+@router.post("/Services/{sid}", openapi_extra=form(SERVICE))
+async def update(request: Request, account: Account, sid: str, given: Given) -> JSONResponse:
+    settings = _settings(given)
+    if given.given("FriendlyName"):
+        settings["friendly_name"] = given.required("FriendlyName")
+    kept = _twilio_only(given)
+    services = _parts(request).services
+    if kept:
+        before = await run_in_threadpool(services.fetch, account, sid)
+        settings["twilio_only"] = {**before.twilio_only, **kept}
+    found = await run_in_threadpool(services.update, account, sid, **settings)
+    return JSONResponse(shapes.service(found, _base(request)))
+
+
+@router.delete("/Services/{sid}", status_code=204)
+async def delete(request: Request, account: Account, sid: str) -> Response:
+    await run_in_threadpool(_parts(request).services.delete, account, sid)
+    return Response(status_code=204)

@@ -1,0 +1,126 @@
+"""Verifications: start, fetch, cancel and check."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from api_stub.auth import account_of
+from api_stub.errors import ApiError, invalid, not_found
+from api_stub.parameters import Parameters, parameters
+from api_stub.verify_v2 import shapes
+from api_stub.verify_v2.openapi import CHECK, START, STATUS, form
+from worker.errors import NotFoundError
+from worker.states import Channel, VerificationStatus
+from worker.verifications import Start
+from worker.wiring import Sendcode
+
+router = APIRouter(prefix="/v2/Services/{service_sid}", tags=["Verifications"])
+Account = Annotated[str, Depends(account_of)]
+Given = Annotated[Parameters, Depends(parameters)]
+
+_CHANNELS = {"sms": Channel.SMS, "call": Channel.CALL}
+_NOT_OFFERED = ("email", "whatsapp", "sna", "auto", "rcs")
+# What changes a start's meaning and is not built: refused, never dropped in silence.
+_UNSUPPORTED = {
+    "CustomMessage": (400, 60243, "Custom messages are not supported"),
+    "CustomCode": (403, 60204, "Service does not support this feature: CustomCode"),
+    "Amount": (403, 60204, "Service does not support this feature: PSD2"),
+    "Payee": (403, 60204, "Service does not support this feature: PSD2"),
+    "RateLimits": (403, 60204, "Service does not support this feature: RateLimits"),
+    "SendDigits": (403, 60204, "Service does not support this feature: SendDigits"),
+    "TemplateSid": (404, 60228, "Template was not found"),
+}
+
+
+def _parts(request: Request) -> Sendcode:
+    parts: Sendcode = request.app.state.parts
+    return parts
+
+
+def _channel(given: Parameters) -> Channel:
+    name = given.required("Channel").lower()
+    if name in _NOT_OFFERED:
+        raise ApiError(400, 60223, f"Delivery channel disabled: {name.upper()}")
+    if name not in _CHANNELS:
+        raise invalid("Channel", "must be sms or call")
+    return _CHANNELS[name]
+
+
+def _target(sid: str) -> dict[str, Any]:
+    """A path's last part is a verification's sid, or a number."""
+    return {"sid": sid} if sid.startswith("VE") else {"to": sid}
+
+
+@router.post(
+    "/Verifications",
+    status_code=201,
+    openapi_extra=form(START, required=["To", "Channel"]),
+)
+async def start(request: Request, account: Account, service_sid: str, given: Given) -> JSONResponse:
+    for name, (status, code, message) in _UNSUPPORTED.items():
+        if given.given(name):
+            raise ApiError(status, code, message)
+    channel = _channel(given)
+    app_hash = given.text("AppHash")
+    if app_hash and channel is not Channel.SMS:
+        raise ApiError(400, 60602, "AppHash is supported with channel SMS only")
+    key = request.headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= 255 and key.isprintable()):
+        raise invalid("Idempotency-Key", "must be 1 to 255 printable characters")
+    wanted = Start(
+        service_sid=service_sid,
+        to=given.required("To"),
+        channel=channel,
+        locale=given.text("Locale"),
+        friendly_name=given.text("CustomFriendlyName"),
+        app_hash=app_hash,
+        request_id=f"http {key}"[:255] if key else None,
+    )
+    parts = _parts(request)
+    started = await run_in_threadpool(parts.verifications.start, account, wanted)
+    return JSONResponse(shapes.verification(started, parts.settings.base_url), 201)
+
+
+@router.get("/Verifications/{sid}")
+async def fetch(request: Request, account: Account, service_sid: str, sid: str) -> JSONResponse:
+    parts = _parts(request)
+    found = await run_in_threadpool(parts.verifications.fetch, account, service_sid, **_target(sid))
+    if found.status is not VerificationStatus.PENDING:
+        raise not_found(request, {"reason": found.status.value})
+    return JSONResponse(shapes.verification(found, parts.settings.base_url))
+
+
+@router.post("/Verifications/{sid}", openapi_extra=form(STATUS, required=["Status"]))
+async def end(
+    request: Request, account: Account, service_sid: str, sid: str, given: Given
+) -> JSONResponse:
+    status = given.required("Status").lower()
+    if status not in ("canceled", "approved"):
+        raise invalid("Status", "must be canceled or approved")
+    parts = _parts(request)
+    ended = await run_in_threadpool(
+        parts.verifications.cancel,
+        account,
+        service_sid,
+        status=VerificationStatus(status),
+        **_target(sid),
+    )
+    return JSONResponse(shapes.verification(ended, parts.settings.base_url))
+
+
+@router.post("/VerificationCheck", openapi_extra=form(CHECK, required=["Code"]))
+async def check(request: Request, account: Account, service_sid: str, given: Given) -> JSONResponse:
+    to, sid = given.text("To"), given.text("VerificationSid")
+    if not to and not sid:
+        raise ApiError(400, 60221, "Name the verification: To or VerificationSid is required")
+    code = given.required("Code")
+    parts = _parts(request)
+    try:
+        checked = await run_in_threadpool(
+            parts.verifications.check, account, service_sid, code, sid=sid, to=to
+        )
+    except NotFoundError:
+        raise not_found(request) from None
+    return JSONResponse(shapes.check(checked))

@@ -1,0 +1,259 @@
+"""Dispatch against a stand-in provider over HTTP, on both databases."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+from tests.helpers import at_once, code_of, count, delivery, let_time_pass
+from tests.integration.conftest import ACCOUNT, NUMBER
+from tests.standin import Standin
+from worker.providers.twilio_errors import MESSAGE_STATUSES
+from worker.services import Service
+from worker.states import Channel
+from worker.verifications import Start, Verification
+from worker.wiring import Sendcode
+
+
+def start(parts: Sendcode, service: Service, **values: object) -> Verification:
+    return parts.verifications.start(ACCOUNT, Start(service.sid, NUMBER, **values))  # type: ignore[arg-type]
+
+
+def first(parts: Sendcode, service: Service, **values: object) -> tuple[Verification, str]:
+    started = start(parts, service, **values)
+    return started, started.deliveries[-1].sid
+
+
+def test_sms_carries_code_callback_and_validity(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """The provider gets the text with the code, our callback and the rest of the code's life."""
+    started, sid = first(parts, service)
+    parts.dispatch.deliver([sid], 123)
+    (sent,) = provider.sent
+    assert code_of(parts, started.sid) in sent["Body"]
+    assert sent["To"] == NUMBER
+    assert sent["From"] == "+447700900999"
+    assert sent["StatusCallback"] == f"https://codes.example.com/callbacks/twilio/sms/{sid}"
+    assert 590 <= int(sent["ValidityPeriod"]) <= 600
+    row = delivery(parts, sid)
+    assert (row.state, row.provider_sid) == ("accepted", provider.kept[0]["sid"])
+    assert row.published_at == 123
+    assert row.created_at <= row.taken_at <= row.accepted_at
+
+
+def test_call_says_the_digits(parts: Sendcode, service: Service, provider: Standin) -> None:
+    """A call's TwiML has the digits one by one, three times."""
+    started, sid = first(parts, service, channel=Channel.CALL)
+    parts.dispatch.deliver([sid])
+    (sent,) = provider.sent
+    spoken = ", ".join(code_of(parts, started.sid))
+    assert sent["Twiml"].count(spoken) == 3
+    assert (sent["Timeout"], sent["TimeLimit"]) == ("25", "60")
+
+
+def test_gated_call_holds_no_digits(make_parts: Callable[..., Sendcode], provider: Standin) -> None:
+    """With a key press asked for, the call is placed without the code, which follows the key."""
+    parts = make_parts()
+    service = parts.services.create(ACCOUNT, "Example", press_key=True)
+    started, sid = first(parts, service, channel=Channel.CALL)
+    parts.dispatch.deliver([sid])
+    spoken = ", ".join(code_of(parts, started.sid))
+    assert spoken not in provider.sent[0]["Twiml"]
+    assert spoken in (parts.dispatch.spoken(sid) or "")
+    let_time_pass(parts, 601)
+    assert parts.dispatch.spoken(sid) is None
+
+
+def test_a_job_run_many_times_sends_once(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """Twenty workers with the same delivery make one provider call."""
+    _, sid = first(parts, service)
+    at_once(20, lambda _: parts.dispatch.deliver([sid]))
+    parts.dispatch.deliver([sid])
+    assert len(provider.sent) == 1
+
+
+def test_nothing_is_sent_after_the_codes_life(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """A delivery whose code has died reaches no provider."""
+    _, sid = first(parts, service)
+    let_time_pass(parts, 600.5)
+    parts.dispatch.deliver([sid])
+    assert provider.sent == []
+
+
+def test_nothing_is_sent_after_the_verification_ended(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """A verification that was approved or canceled meanwhile sends nothing more."""
+    started, sid = first(parts, service)
+    parts.verifications.check(ACCOUNT, service.sid, code_of(parts, started.sid), sid=started.sid)
+    parts.dispatch.deliver([sid])
+    assert provider.sent == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "error", "calls"),
+    [
+        ((400, 21211, {}), "failed", "21211", 1),
+        ((400, 21610, {}), "failed", "21610", 1),
+        ((429, 20429, {"Retry-After": "30"}), "queued", "20429", 1),
+        ((401, 20003, {}), "queued", "20003", 1),
+    ],
+)
+def test_refusals_are_final_or_retried_by_kind(
+    parts: Sendcode,
+    service: Service,
+    provider: Standin,
+    answer: tuple[object, ...],
+    state: str,
+    error: str,
+    calls: int,
+) -> None:
+    """A permanent refusal fails at once, a transient one waits in its row for its turn."""
+    _, sid = first(parts, service)
+    provider.script.append(answer)
+    parts.dispatch.deliver([sid])
+    row = delivery(parts, sid)
+    assert (row.state, row.error_code, len(provider.sent)) == (state, error, calls)
+    if error == "20429":
+        assert row.next_try_at - row.created_at >= 29_000
+        parts.dispatch.deliver([sid])
+        assert len(provider.sent) == 1, "not due yet"
+
+
+def test_no_retry_after_the_codes_life(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """A retry that could only come after the code's life is not scheduled."""
+    _, sid = first(parts, service)
+    provider.script.append((429, 20429, {"Retry-After": "700"}))
+    parts.dispatch.deliver([sid])
+    assert delivery(parts, sid).state == "failed"
+
+
+def test_short_refusal_is_repeated_by_the_adapter(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """A 429 that passes within the adapter's patience ends in acceptance."""
+    _, sid = first(parts, service)
+    provider.script.append((429, 20429, {}))
+    parts.dispatch.deliver([sid])
+    assert delivery(parts, sid).state == "accepted"
+    assert len(provider.sent) == 2
+
+
+@pytest.mark.parametrize("fault", ["drop", "hang"])
+def test_accepted_without_an_answer_is_found_not_resent(
+    parts: Sendcode, service: Service, provider: Standin, fault: str
+) -> None:
+    """A message the provider took but did not answer for is reconciled, never sent again."""
+    _, sid = first(parts, service)
+    provider.script.append(fault)
+    parts.dispatch.deliver([sid])
+    row = delivery(parts, sid)
+    assert (row.state, row.doubts) == ("queued", 1)
+    parts.dispatch.deliver([sid])
+    assert len(provider.sent) == 1, "asked before the settling time"
+    let_time_pass(parts, 9)
+    parts.dispatch.deliver([sid])
+    row = delivery(parts, sid)
+    assert (row.state, row.provider_sid) == ("accepted", provider.kept[0]["sid"])
+    assert len(provider.sent) == 1
+
+
+def test_lost_request_is_sent_again_with_the_same_code(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """A request the provider surely does not have is repeated once, with the same text."""
+    _, sid = first(parts, service)
+    provider.script.append("lost")
+    parts.dispatch.deliver([sid])
+    let_time_pass(parts, 9)
+    parts.dispatch.deliver([sid])
+    assert delivery(parts, sid).state == "accepted"
+    assert len(provider.sent) == 2
+    assert provider.sent[0]["Body"] == provider.sent[1]["Body"]
+
+
+def test_an_unknown_outcome_is_repeated_once_at_most(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """Where the provider keeps no trace and gives no answer, two messages are the end."""
+    _, sid = first(parts, service)
+    provider.script.extend(["drop", "drop", "drop"])
+    provider.hide = True
+    for _ in range(5):
+        parts.dispatch.deliver([sid])
+        let_time_pass(parts, 9)
+    assert len(provider.sent) == 2
+    row = delivery(parts, sid)
+    assert (row.state, row.error_code) == ("failed", "outcome_unknown")
+
+
+def test_a_lost_claim_writes_nothing(parts: Sendcode, service: Service, provider: Standin) -> None:
+    """An outcome that comes after the claim was given to another changes nothing."""
+    _, sid = first(parts, service)
+    late = parts.dispatch._claim(sid, None)
+    assert late is not None
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE deliveries SET state='queued', doubts=1"))
+    parts.dispatch.deliver([sid])
+    now = delivery(parts, sid)
+    parts.dispatch._failed(late, "late")
+    parts.dispatch._later(late, "late", 1, doubt=1)
+    assert delivery(parts, sid) == now
+
+
+def test_receipt_before_our_own_write(parts: Sendcode, service: Service, provider: Standin) -> None:
+    """A receipt that overtakes the answer keeps its state; our write adds what it knows."""
+    _, sid = first(parts, service)
+    job = parts.dispatch._claim(sid, None)
+    assert job is not None
+    accepted = parts.provider.send(parts.dispatch._outgoing(job))
+    parts.receipts.apply(
+        sid,
+        provider="twilio",
+        provider_sid=accepted.sid,
+        status="delivered",
+        words=MESSAGE_STATUSES,
+    )
+    parts.dispatch._accepted(job, accepted)
+    row = delivery(parts, sid)
+    assert (row.state, row.provider_sid) == ("delivered", accepted.sid)
+    assert row.delivered_at is not None
+
+
+def test_unreachable_by_sms_falls_back_to_a_call(
+    make_parts: Callable[..., Sendcode], provider: Standin
+) -> None:
+    """Where the service wants it, a number that takes no SMS gets a call, with the same code."""
+    parts = make_parts()
+    service = parts.services.create(ACCOUNT, "Example", call_fallback=True)
+    started, sid = first(parts, service)
+    parts.dispatch.deliver([sid])
+    for _ in range(2):
+        parts.receipts.apply(
+            sid,
+            provider="twilio",
+            provider_sid="SM" + "0" * 32,
+            status="undelivered",
+            words=MESSAGE_STATUSES,
+            error_code="30003",
+        )
+    sent = parts.verifications.fetch(ACCOUNT, sid=started.sid).deliveries
+    assert [(d.channel, d.state) for d in sent] == [("sms", "undelivered"), ("call", "queued")]
+    parts.dispatch.deliver([sent[1].sid])
+    assert ", ".join(code_of(parts, started.sid)) in provider.sent[1]["Twiml"]
+
+
+def test_no_fallback_unless_the_service_says_so(parts: Sendcode, service: Service) -> None:
+    """Without the setting an undelivered SMS stays the end of it."""
+    _, sid = first(parts, service)
+    parts.receipts.apply(
+        sid, provider="twilio", provider_sid="SM1", status="failed", words=MESSAGE_STATUSES
+    )
+    assert count(parts, "deliveries") == 1

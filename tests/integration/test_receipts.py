@@ -1,0 +1,66 @@
+"""Receipts in any order, on both databases."""
+
+import itertools
+
+import pytest
+
+from tests.helpers import count, delivery
+from tests.integration.conftest import ACCOUNT, NUMBER
+from worker.providers.twilio_errors import CALL_STATUSES, MESSAGE_STATUSES
+from worker.services import Service
+from worker.states import Channel, DeliveryState
+from worker.verifications import Start
+from worker.wiring import Sendcode
+
+
+def queued(parts: Sendcode, service: Service, channel: Channel = Channel.SMS) -> str:
+    started = parts.verifications.start(ACCOUNT, Start(service.sid, NUMBER, channel=channel))
+    return started.deliveries[-1].sid
+
+
+def test_every_order_ends_delivered(parts: Sendcode, service: Service) -> None:
+    """Queued, sent and delivered in any order, each twice, end as delivered."""
+    sids = itertools.cycle([queued(parts, service) for _ in range(3)])
+    for index, order in enumerate(itertools.permutations(["queued", "sent", "delivered"])):
+        sid = next(sids)
+        with parts.db.begin() as connection:
+            connection.exec_driver_sql("UPDATE deliveries SET state = 'sending'")
+        for status in [*order, *order]:
+            parts.receipts.apply(
+                sid,
+                provider="twilio",
+                provider_sid=f"SM{index}",
+                status=status,
+                words=MESSAGE_STATUSES,
+            )
+        assert delivery(parts, sid).state == DeliveryState.DELIVERED, order
+
+
+@pytest.mark.parametrize("status", ["busy", "no-answer", "failed", "canceled"])
+def test_an_unanswered_call_is_no_delivery(parts: Sendcode, service: Service, status: str) -> None:
+    """A call that nobody took is undelivered, whatever word the provider has for it."""
+    sid = queued(parts, service, Channel.CALL)
+    parts.receipts.apply(
+        sid, provider="twilio", provider_sid="CA1", status=status, words=CALL_STATUSES
+    )
+    assert delivery(parts, sid).state == DeliveryState.UNDELIVERED
+
+
+def test_a_final_state_does_not_move_back(parts: Sendcode, service: Service) -> None:
+    """After delivered, neither an older word nor a failure changes anything."""
+    sid = queued(parts, service)
+    for status in ["delivered", "sent", "undelivered", "failed"]:
+        parts.receipts.apply(
+            sid, provider="twilio", provider_sid="SM1", status=status, words=MESSAGE_STATUSES
+        )
+    assert delivery(parts, sid).state == DeliveryState.DELIVERED
+
+
+def test_unknown_words_and_deliveries_change_nothing(parts: Sendcode, service: Service) -> None:
+    """An unseen status or an unknown delivery writes no receipt."""
+    sid = queued(parts, service)
+    for target, status in ((sid, "teleported"), ("VL" + "0" * 32, "sent")):
+        assert not parts.receipts.apply(
+            target, provider="twilio", provider_sid="SM1", status=status, words=MESSAGE_STATUSES
+        )
+    assert count(parts, "receipts") == 0

@@ -1,0 +1,141 @@
+"""The relay on both databases and a real Valkey."""
+
+import time
+
+import pytest
+from sqlalchemy import text
+
+from tests.helpers import at_once, count, delivery, let_time_pass
+from tests.integration.conftest import ACCOUNT, NUMBER
+from tests.standin import Standin
+from worker import queues
+from worker.relay import Relay
+from worker.services import Service
+from worker.states import Channel
+from worker.verifications import Start
+from worker.wiring import Sendcode
+
+
+@pytest.fixture
+def relay(parts: Sendcode) -> Relay:
+    return Relay(parts.db, parts.redis, parts.settings, parts.publish)
+
+
+def start(parts: Sendcode, service: Service, to: str = NUMBER) -> str:
+    return parts.verifications.start(ACCOUNT, Start(service.sid, to)).deliveries[-1].sid
+
+
+def test_an_emptied_broker_is_filled_again(parts: Sendcode, service: Service, relay: Relay) -> None:
+    """A queued delivery whose message is gone is published again within two seconds."""
+    start(parts, service)
+    parts.redis.flushdb()
+    deadline = time.monotonic() + 2
+    while not queues.depth(parts.redis, "sms") and time.monotonic() < deadline:
+        relay.tick()
+        time.sleep(0.1)
+    assert queues.depth(parts.redis, "sms") == 1
+
+
+def test_a_waiting_message_is_not_doubled(parts: Sendcode, service: Service, relay: Relay) -> None:
+    """A delivery whose message still waits in its queue is not published again."""
+    start(parts, service)
+    time.sleep(1.5)
+    relay.tick()
+    assert queues.depth(parts.redis, "sms") == 1
+
+
+def test_a_message_behind_a_newer_one_is_lost(
+    parts: Sendcode, service: Service, relay: Relay
+) -> None:
+    """A row older than the oldest waiting message is published again though others wait."""
+    start(parts, service)
+    parts.redis.flushdb()
+    let_time_pass(parts, 5)
+    start(parts, service, to="+447400123457")
+    relay.tick()
+    assert queues.depth(parts.redis, "sms") == 2
+
+
+def test_two_relays_publish_once(parts: Sendcode, service: Service) -> None:
+    """Relays that look at the same moment publish each due delivery once."""
+    for index in range(5):
+        start(parts, service, to=f"+4474001240{index:02d}")
+    parts.redis.flushdb()
+    let_time_pass(parts, 5)
+    relays = [Relay(parts.db, parts.redis, parts.settings, parts.publish) for _ in range(4)]
+    at_once(4, lambda i: relays[i].tick())
+    assert queues.depth(parts.redis, "sms") == 5
+
+
+def test_a_dead_lease_comes_back_with_a_doubt(
+    parts: Sendcode, service: Service, relay: Relay, provider: Standin
+) -> None:
+    """A worker lost after its claim leaves a delivery that is asked for, then sent."""
+    sid = start(parts, service)
+    assert parts.dispatch._claim(sid, None)
+    relay.tick()
+    assert delivery(parts, sid).state == "sending", "the lease still holds"
+    let_time_pass(parts, 31)
+    relay.tick()
+    row = delivery(parts, sid)
+    assert (row.state, row.doubts) == ("queued", 1)
+    parts.dispatch.deliver([sid])
+    assert delivery(parts, sid).state == "accepted"
+    assert (provider.lists, len(provider.sent)) == (1, 1)
+
+
+def test_overdue_rows_expire(parts: Sendcode, service: Service, relay: Relay) -> None:
+    """After its life a verification and its unsent delivery are expired, and not published."""
+    sid = start(parts, service)
+    parts.redis.flushdb()
+    let_time_pass(parts, 601)
+    relay.tick()
+    assert delivery(parts, sid).state == "expired"
+    assert count(parts, "verifications WHERE status = 'expired'") == 1
+    assert queues.depth(parts.redis, "sms") == 0
+
+
+def test_a_due_retry_is_published(
+    parts: Sendcode, service: Service, relay: Relay, provider: Standin
+) -> None:
+    """A delivery that waits for its next try is published when that is due, not before."""
+    sid = start(parts, service)
+    provider.script.append((429, 20429, {"Retry-After": "30"}))
+    parts.dispatch.deliver([sid])
+    parts.redis.flushdb()
+    relay.tick()
+    assert queues.depth(parts.redis, "sms") == 0
+    let_time_pass(parts, 31)
+    relay.tick()
+    assert queues.depth(parts.redis, "sms") == 1
+
+
+def test_purge_removes_only_what_is_old(parts: Sendcode, service: Service, relay: Relay) -> None:
+    """Ended verifications older than the retention go, with all that hangs on them."""
+    start(parts, service)
+    let_time_pass(parts, 31 * 86_400)
+    relay.tick()
+    start(parts, service)
+    relay.purge()
+    assert [count(parts, t) for t in ("verifications", "deliveries")] == [1, 1]
+
+
+def test_a_large_backlog_is_published_in_batches(
+    parts: Sendcode, service: Service, relay: Relay
+) -> None:
+    """More due rows than one batch holds are all published by one tick, each once."""
+    start(parts, service)
+    with parts.db.begin() as connection:
+        for index in range(1200):
+            connection.execute(
+                text(
+                    "INSERT INTO deliveries (sid, verification_sid, channel, state, fallback,"
+                    " tries, doubts, next_try_at, expires_at, created_at)"
+                    " SELECT :sid, verification_sid, channel, state, fallback, 0, 0, next_try_at,"
+                    " expires_at, created_at FROM deliveries WHERE sid NOT LIKE 'VLx%'"
+                ),
+                {"sid": f"VLx{index:031d}"},
+            )
+    parts.redis.flushdb()
+    relay.tick()
+    assert queues.depth(parts.redis, Channel.SMS.value) == 1200

@@ -1,0 +1,302 @@
+"""The verification module on both databases and a real Valkey."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+from tests.helpers import at_once, code_of, count, let_time_pass, wrong_code
+from tests.integration.conftest import ACCOUNT, NUMBER
+from worker.errors import (
+    ChecksSpentError,
+    InvalidParameterError,
+    LimitReachedError,
+    NotFoundError,
+    NumberDisabledError,
+    RequestConflictError,
+)
+from worker.services import Service
+from worker.states import Channel, VerificationStatus
+from worker.verifications import Start, Verification
+from worker.wiring import Sendcode
+
+APPROVED, PENDING = VerificationStatus.APPROVED, VerificationStatus.PENDING
+SPENT = VerificationStatus.MAX_ATTEMPTS
+
+
+def start(parts: Sendcode, service: Service, to: str = NUMBER, **values: object) -> Verification:
+    return parts.verifications.start(ACCOUNT, Start(service.sid, to, **values))  # type: ignore[arg-type]
+
+
+def check(parts: Sendcode, service: Service, sid: str, code: str) -> Verification:
+    return parts.verifications.check(ACCOUNT, service.sid, code, sid=sid)
+
+
+def test_right_code_approves_once(parts: Sendcode, service: Service) -> None:
+    """A right code approves its verification, and the same code is refused afterwards."""
+    started = start(parts, service)
+    code = code_of(parts, started.sid)
+    assert check(parts, service, started.sid, code).status is APPROVED
+    with pytest.raises(NotFoundError):
+        check(parts, service, started.sid, code)
+
+
+def test_two_hundred_right_checks_approve_one(parts: Sendcode, service: Service) -> None:
+    """Of 200 parallel checks of the right code exactly one approves (X-01)."""
+    started = start(parts, service)
+    code = code_of(parts, started.sid)
+    results = at_once(200, lambda _: check(parts, service, started.sid, code))
+    kinds = Counter(type(r).__name__ for r in results)
+    approved = [r for r in results if isinstance(r, Verification) and r.status is APPROVED]
+    assert len(approved) == 1, kinds
+    assert kinds == {"Verification": 1, "NotFoundError": 199}
+
+
+def test_two_hundred_wrong_checks_compare_five(parts: Sendcode, service: Service) -> None:
+    """Of 200 parallel wrong codes exactly five are compared, and none gives another guess."""
+    started = start(parts, service)
+    wrong = wrong_code(code_of(parts, started.sid))
+    results = at_once(200, lambda _: check(parts, service, started.sid, wrong))
+    kinds = Counter(type(r).__name__ for r in results)
+    assert kinds == {"Verification": 5, "ChecksSpentError": 195}
+    assert parts.verifications.fetch(ACCOUNT, sid=started.sid).checks == 5
+
+
+def test_right_code_after_five_wrong_is_refused(parts: Sendcode, service: Service) -> None:
+    """The right code does not approve once the guesses are spent."""
+    started = start(parts, service)
+    code = code_of(parts, started.sid)
+    statuses = [check(parts, service, started.sid, wrong_code(code)).status for _ in range(5)]
+    assert statuses == [PENDING] * 4 + [SPENT]
+    with pytest.raises(ChecksSpentError):
+        check(parts, service, started.sid, code)
+
+
+def test_a_resend_gives_no_new_guesses(parts: Sendcode, service: Service) -> None:
+    """Resending between guesses keeps one budget of five, and a spent one blocks a new start."""
+    started = start(parts, service)
+    wrong = wrong_code(code_of(parts, started.sid))
+    for _ in range(4):
+        check(parts, service, started.sid, wrong)
+        assert start(parts, service).sid == started.sid
+    assert check(parts, service, started.sid, wrong).status is SPENT
+    with pytest.raises(ChecksSpentError) as refused:
+        start(parts, service)
+    assert 590 <= refused.value.retry_after <= 600
+    assert count(parts, "verifications") == 1
+
+
+def test_spent_verification_frees_its_number_when_it_expires(
+    parts: Sendcode, service: Service
+) -> None:
+    """After a spent verification's life a new one starts, with a new code."""
+    started = start(parts, service)
+    wrong = wrong_code(code_of(parts, started.sid))
+    for _ in range(5):
+        check(parts, service, started.sid, wrong)
+    let_time_pass(parts, 601)
+    assert start(parts, service).sid != started.sid
+
+
+def test_resend_keeps_sid_and_code_over_either_channel(parts: Sendcode, service: Service) -> None:
+    """While pending, another start is the same verification and code, by SMS or by call."""
+    first = start(parts, service)
+    code = code_of(parts, first.sid)
+    second = start(parts, service, channel=Channel.CALL)
+    assert (second.sid, second.channel) == (first.sid, Channel.CALL)
+    assert code_of(parts, second.sid) == code
+    assert [d.channel for d in second.deliveries] == [Channel.SMS, Channel.CALL]
+    assert second.expires_at == first.expires_at
+
+
+def test_parallel_starts_make_one_verification(parts: Sendcode, service: Service) -> None:
+    """Starts for one number at once end in one live verification."""
+    results = at_once(5, lambda _: start(parts, service))
+    assert {type(r) for r in results} == {Verification}
+    assert len({r.sid for r in results}) == 1
+    assert count(parts, "deliveries") == 5
+
+
+def test_code_dies_with_its_life(parts: Sendcode, service: Service) -> None:
+    """A right code is refused after its life, with the relay not running."""
+    started = start(parts, service)
+    code = code_of(parts, started.sid)
+    let_time_pass(parts, 600.5)
+    with pytest.raises(NotFoundError):
+        check(parts, service, started.sid, code)
+
+
+def test_cancel_mints_a_new_code_and_frees_the_sends(parts: Sendcode, service: Service) -> None:
+    """Cancel ends the verification, drops what is unsent and gives the sends back."""
+    started = start(parts, service)
+    for _ in range(4):
+        start(parts, service)
+    with pytest.raises(LimitReachedError):
+        start(parts, service)
+    parts.verifications.cancel(ACCOUNT, service.sid, sid=started.sid)
+    with pytest.raises(NotFoundError):
+        check(parts, service, started.sid, code_of(parts, started.sid))
+    fetched = parts.verifications.fetch(ACCOUNT, sid=started.sid)
+    assert {d.state for d in fetched.deliveries} == {"canceled"}
+    again = start(parts, service)
+    assert again.sid != started.sid
+
+
+def test_six_parallel_sends_admit_five(parts: Sendcode, service: Service) -> None:
+    """Twenty parallel starts for one number are admitted five times in ten minutes."""
+    results = at_once(20, lambda _: start(parts, service))
+    kinds = Counter(type(r).__name__ for r in results)
+    assert kinds == {"Verification": 5, "LimitReachedError": 15}
+    waits = [r.retry_after for r in results if isinstance(r, LimitReachedError)]
+    assert all(590 <= wait <= 600 for wait in waits)
+
+
+def test_daily_limits_hold_across_services(make_parts: Callable[..., Sendcode]) -> None:
+    """Ten sends a day for a number over all services, of which three calls; others go on."""
+    parts = make_parts(limit_sends=100)
+    one = parts.services.create(ACCOUNT, "One")
+    two = parts.services.create(ACCOUNT, "Two")
+    for index in range(3):
+        start(parts, (one, two)[index % 2], channel=Channel.CALL)
+    with pytest.raises(LimitReachedError) as refused:
+        start(parts, two, channel=Channel.CALL)
+    assert refused.value.limit == "daily_calls"
+    for index in range(7):
+        start(parts, (one, two)[index % 2])
+    with pytest.raises(LimitReachedError) as refused:
+        start(parts, one)
+    assert refused.value.limit == "daily"
+    assert 86_000 <= refused.value.retry_after <= 86_400
+    start(parts, one, to="+447400123457")
+
+
+def test_a_refused_send_counts_against_no_limit(make_parts: Callable[..., Sendcode]) -> None:
+    """Limits are all or nothing: a send one limit refuses is not counted by the others."""
+    parts = make_parts(limit_daily_calls=1)
+    service = parts.services.create(ACCOUNT, "One")
+    start(parts, service, channel=Channel.CALL)
+    for _ in range(5):
+        with pytest.raises(LimitReachedError):
+            start(parts, service, channel=Channel.CALL)
+    for _ in range(4):
+        start(parts, service)
+
+
+def test_spelling_does_not_change_the_number(parts: Sendcode, service: Service) -> None:
+    """Every spelling of a number is one verification and one limit (X-05)."""
+    spellings = [NUMBER, "+44 7400 123456", "+44 (0)7400 123456", "tel:+44-7400-123-456"]
+    assert len({start(parts, service, to=s).sid for s in spellings}) == 1
+
+
+def test_hundred_failures_disable_until_enabled(make_parts: Callable[..., Sendcode]) -> None:
+    """The configured number of wrong codes in a row closes the number until it is re-enabled."""
+    parts = make_parts(disable_after_failures=7, limit_sends=100, limit_daily=100)
+    service = parts.services.create(ACCOUNT, "One")
+    first = start(parts, service)
+    for _ in range(5):
+        check(parts, service, first.sid, wrong_code(code_of(parts, first.sid)))
+    let_time_pass(parts, 601)
+    second = start(parts, service)
+    code = code_of(parts, second.sid)
+    for _ in range(2):
+        check(parts, service, second.sid, wrong_code(code))
+    with pytest.raises(NumberDisabledError):
+        check(parts, service, second.sid, code)
+    with pytest.raises(NumberDisabledError):
+        start(parts, service)
+    parts.verifications.enable_number(ACCOUNT, service.sid, NUMBER)
+    assert check(parts, service, second.sid, code).status is APPROVED
+
+
+def test_a_success_clears_the_failures(make_parts: Callable[..., Sendcode]) -> None:
+    """A right code sets the count of wrong ones in a row back to zero."""
+    parts = make_parts(disable_after_failures=5)
+    service = parts.services.create(ACCOUNT, "One")
+    for _ in range(2):
+        started = start(parts, service)
+        code = code_of(parts, started.sid)
+        for _ in range(4):
+            check(parts, service, started.sid, wrong_code(code))
+        assert check(parts, service, started.sid, code).status is APPROVED
+
+
+def test_same_request_id_is_one_verification(parts: Sendcode, service: Service) -> None:
+    """A request id seen before gives its verification and sends nothing; other values conflict."""
+    results = at_once(4, lambda _: start(parts, service, request_id="r1"))
+    assert len({r.sid for r in results}) == 1
+    assert count(parts, "deliveries") == 1
+    with pytest.raises(RequestConflictError):
+        start(parts, service, request_id="r1", channel=Channel.CALL)
+
+
+@pytest.mark.parametrize(
+    "code", ["", "123", "12345678901", "12345a", "１２３４５６", " 123456", "123456\n"]
+)
+def test_malformed_codes_are_refused_uncounted(
+    parts: Sendcode, service: Service, code: str
+) -> None:
+    """What is not 4 to 10 ASCII digits is refused and costs no guess."""
+    started = start(parts, service)
+    with pytest.raises(InvalidParameterError):
+        check(parts, service, started.sid, code)
+    assert parts.verifications.fetch(ACCOUNT, sid=started.sid).checks == 0
+
+
+def test_other_accounts_and_services_see_nothing(parts: Sendcode, service: Service) -> None:
+    """A verification is found only through its own account and service."""
+    started = start(parts, service)
+    code = code_of(parts, started.sid)
+    other = parts.services.create(ACCOUNT, "Other")
+    with pytest.raises(NotFoundError):
+        parts.verifications.check("AC" + "b" * 32, service.sid, code, sid=started.sid)
+    with pytest.raises(NotFoundError):
+        parts.verifications.check(ACCOUNT, other.sid, code, sid=started.sid)
+    with pytest.raises(NotFoundError):
+        parts.verifications.start("AC" + "b" * 32, Start(service.sid, NUMBER))
+
+
+def test_copied_digest_is_useless(parts: Sendcode, service: Service) -> None:
+    """A digest copied to another verification does not accept its code (bound to its row)."""
+    mine = start(parts, service, to="+447400123457")
+    other = start(parts, service)
+    with parts.db.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE verifications SET code_digest = (SELECT code_digest FROM verifications"
+                " WHERE sid = :mine) WHERE sid = :other"
+            ),
+            {"mine": mine.sid, "other": other.sid},
+        )
+    assert check(parts, service, other.sid, code_of(parts, mine.sid)).status is PENDING
+
+
+def test_rotation_keeps_pending_codes_good(
+    make_parts: Callable[..., Sendcode], service: Service, parts: Sendcode
+) -> None:
+    """After a new first key, a code of the old one is checked and resent as before."""
+    started = start(parts, service)
+    code = code_of(parts, started.sid)
+    old = parts.settings.secret_keys.get_secret_value()
+    new = "k2:" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
+    rotated = make_parts(secret_keys=f"{new},{old}")
+    assert start(rotated, service).sid == started.sid
+    assert check(rotated, service, started.sid, code).status is APPROVED
+    assert start(rotated, service).sid != started.sid
+
+
+def test_nothing_is_written_without_redis(
+    make_parts: Callable[..., Sendcode], parts: Sendcode, service: Service
+) -> None:
+    """With the limits' store away a start is refused and leaves no row (fail closed)."""
+    from worker.errors import LimitsUnavailableError
+
+    lonely = Sendcode(
+        parts.settings.model_copy(
+            update={"broker_url": type(parts.settings.broker_url)("redis://127.0.0.1:1/0")}
+        )
+    )
+    with pytest.raises(LimitsUnavailableError):
+        start(lonely, service)
+    assert count(parts, "verifications") == 0
+    lonely.db.close()

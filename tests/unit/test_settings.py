@@ -1,0 +1,82 @@
+"""Settings are loud at start."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.errors import SettingsError
+from worker.settings import SAMPLE_KEY, load
+
+GOOD = base64.b64encode(b"k" * 32).decode()
+COMPLETE: dict[str, Any] = {
+    "secret_keys": f"k1:{GOOD}",
+    "account_sid": "AC" + "a" * 32,
+    "auth_token": "token",
+    "twilio_account_sid": "AC" + "b" * 32,
+    "twilio_auth_token": "secret",
+    "twilio_from": "+12025550100",
+}
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("", "is empty"),
+        ("k1", "kid:base64"),
+        (f"k 1:{GOOD}", "kid:base64"),
+        ("k1:###", "not base64"),
+        (f"k1:{base64.b64encode(b'short').decode()}", "5 bytes"),
+        (f"k1:{GOOD},k1:{GOOD}", "twice"),
+    ],
+)
+def test_unusable_keys_refuse_to_start(keys: str, said: str) -> None:
+    """No key, a short one, a malformed one or a repeated name stops the start and says which."""
+    with pytest.raises(SettingsError, match=said):
+        load(**COMPLETE | {"secret_keys": keys})
+
+
+def test_the_sample_key_works_in_the_sandbox_only() -> None:
+    """The published sample key is refused as soon as real messages could go out."""
+    sample = COMPLETE | {"secret_keys": f"k1:{SAMPLE_KEY}"}
+    assert load(**sample).provider == "sandbox"
+    with pytest.raises(SettingsError, match="sample"):
+        load(**sample, provider="twilio")
+
+
+@pytest.mark.parametrize("missing", [k for k in COMPLETE if k != "secret_keys"])
+def test_missing_credentials_refuse_to_start(missing: str) -> None:
+    """A missing credential is named by its variable."""
+    with pytest.raises(SettingsError, match=f"SENDCODE_{missing.upper()}"):
+        load(**COMPLETE | {missing: ""})
+
+
+def test_a_lease_outlives_the_provider_call() -> None:
+    """A lease that could end during a provider call is refused."""
+    with pytest.raises(SettingsError, match="LEASE_SECONDS"):
+        load(**COMPLETE, lease_seconds=13, connect_timeout=3, read_timeout=8)
+
+
+def test_a_secret_is_read_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`SENDCODE_X_FILE` gives X; both at once or an unreadable file is an error."""
+    secret = tmp_path / "token"
+    secret.write_text("from-file\n")
+    monkeypatch.setenv("SENDCODE_AUTH_TOKEN_FILE", str(secret))
+    values = {k: v for k, v in COMPLETE.items() if k != "auth_token"}
+    assert load(**values).auth_token.get_secret_value() == "from-file"
+    monkeypatch.setenv("SENDCODE_AUTH_TOKEN", "other")
+    with pytest.raises(SettingsError, match="both set"):
+        load(**values)
+    monkeypatch.delenv("SENDCODE_AUTH_TOKEN")
+    monkeypatch.setenv("SENDCODE_AUTH_TOKEN_FILE", str(tmp_path / "absent"))
+    with pytest.raises(SettingsError, match="cannot read"):
+        load(**values)
+
+
+def test_no_error_repeats_a_secret() -> None:
+    """What a wrong secret was is not in the error."""
+    with pytest.raises(SettingsError) as refused:
+        load(**COMPLETE | {"secret_keys": "k1:c2VjcmV0LXZhbHVl"})
+    assert "c2VjcmV0" not in str(refused.value)
+    assert GOOD not in repr(load(**COMPLETE))

@@ -1,0 +1,162 @@
+"""HTTP to a provider: one pool per process, and a sure word on whether a request was written."""
+
+import base64
+import logging
+import math
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import urlencode
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
+
+from worker.errors import OutcomeUnknownError
+
+# urllib3 logs URLs, and a look-up's query names the number.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+class NotSentError(Exception):
+    """Not a byte of the request was written, so the provider cannot have taken it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete answer, whatever its status; header names in any case."""
+
+    status: int
+    text: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds asked for by Retry-After, given in seconds or as a date; None if unreadable."""
+        asked = self.headers.get("Retry-After", "").strip()
+        if re.fullmatch(r"[0-9]{1,9}", asked):
+            return float(asked)
+        try:
+            return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
+        except (ValueError, TypeError):
+            return None
+
+
+class _Request(threading.local):
+    """How far this thread's request has come."""
+
+    written = False
+    write_by = math.inf
+
+
+_request = _Request()
+
+
+def _about_to_write(connection: HTTPConnection) -> None:
+    if connection.sock is None:
+        connection.connect()
+    if not _request.written and time.monotonic() > _request.write_by:
+        raise ConnectTimeoutError(connection, "connected too late to write")
+    _request.written = True
+
+
+class _Http(HTTPConnection):
+    def send(self, data: Any) -> None:
+        _about_to_write(self)
+        super().send(data)
+
+
+class _Https(HTTPSConnection):
+    def send(self, data: Any) -> None:
+        _about_to_write(self)
+        super().send(data)
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+class PooledHttpClient:
+    """Sends form requests over kept connections. Follows no redirect, repeats nothing.
+
+    A kept connection that the server closed meanwhile is noticed and replaced before it is used;
+    if the close crosses our request on the way, the outcome is unknown like any other reset.
+
+    :param connect_timeout: seconds for each address tried, and for each step of TLS
+    :param read_timeout: seconds of silence after the request
+    :param slots: connections kept, at least the number of threads that send
+    """
+
+    def __init__(self, connect_timeout: float, read_timeout: float, slots: int) -> None:
+        self._timeout = Timeout(connect=connect_timeout, read=read_timeout)
+        self._pool_timeout = connect_timeout
+        self._pools = PoolManager(maxsize=slots, block=True)
+        self._pools.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+    @staticmethod
+    def write_within(seconds: float) -> None:
+        """This thread's requests are written within `seconds` from now, or not at all.
+
+        Names and addresses may take longer than any timeout; a late request could outlive the
+        claim it was made under.
+        """
+        _request.write_by = time.monotonic() + seconds
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        data: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> Answer:
+        """Send one request and read its whole answer.
+
+        :param params: the query; a list repeats its name, as in `data`, the form
+        :raises NotSentError: nothing was written
+        :raises worker.errors.OutcomeUnknownError: something was, and no whole answer came
+        """
+        _request.written = False
+        try:
+            response = self._pools.urlopen(
+                method,
+                f"{url}?{_form(params)}" if params else url,
+                body=_form(data) if data else None,
+                headers={**(headers or {}), **(_basic(auth) if auth else {})},
+                timeout=self._timeout,
+                pool_timeout=self._pool_timeout,
+                redirect=False,
+                retries=False,
+            )
+            text = response.data.decode("utf-8", "replace")
+            return Answer(response.status, text, response.headers)
+        except ReadTimeoutError:
+            fault = "read_timeout"
+        except (HTTPError, HTTPException, OSError, ValueError):
+            fault = "connection_lost"
+        # Raised out here so that no library's message, which names the URL, stays attached.
+        if _request.written:
+            raise OutcomeUnknownError(fault)
+        raise NotSentError
+
+
+def _form(fields: Mapping[str, object]) -> str:
+    given = {name: value for name, value in fields.items() if value is not None}
+    return urlencode(given, doseq=True, errors="replace")
+
+
+def _basic(auth: tuple[str, str]) -> dict[str, str]:
+    token = base64.b64encode(":".join(auth).encode()).decode()
+    return {"Authorization": f"Basic {token}"}
