@@ -1,0 +1,126 @@
+"""The processes, the migrations and the settings in force."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy.engine import make_url
+
+from worker import celery_app, migrations
+from worker import settings as settings_module
+from worker.cli.base import json_option, load_settings, main, output, parts
+from worker.errors import SettingsError
+from worker.wiring import Sendcode
+
+
+@main.command()
+@click.option("--down", is_flag=True, help="Undo everything: drops all tables.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def migrate(down: bool, yes: bool) -> None:
+    """Bring the database to this version."""
+    ours = parts()
+    if down:
+        if not yes:
+            click.confirm("This drops every table. Go on?", abort=True)
+        migrations.downgrade(ours.db)
+    else:
+        migrations.upgrade(ours.db)
+    revision = migrations.applied(ours.db)
+    output({"revision": revision}, f"database at revision {revision or 'none'}")
+
+
+@main.command()
+@json_option
+def config() -> None:
+    """Show the settings in force, secrets masked."""
+    values = {
+        f"{settings_module.PREFIX}{name.upper()}": _masked(name, value)
+        for name, value in load_settings()
+    }
+    output(values, "\n".join(f"{name}={value}" for name, value in values.items()))
+
+
+def _masked(name: str, value: Any) -> Any:
+    if hasattr(value, "get_secret_value"):
+        return "(set)" if value.get_secret_value() else ""
+    if name == "database_url":
+        return make_url(value).render_as_string(hide_password=True)
+    return value
+
+
+def _ready() -> None:
+    path = os.environ.get("SENDCODE_READY_FILE")
+    if path:
+        Path(path).touch(mode=0o600)
+
+
+def _require_migrated(ours: Sendcode) -> None:
+    if migrations.applied(ours.db) != migrations.head():
+        raise SettingsError("the database is not at this version: run `sendcode migrate`")
+
+
+@main.command()
+@click.option("--queues", default=",".join(celery_app.QUEUES), show_default=True)
+@click.option("--slots", type=int, help="Deliveries in flight; else SENDCODE_WORKER_SLOTS.")
+@click.option("--name", default=None, help="Name of the worker, else made from host and pid.")
+def worker(queues: str, slots: int | None, name: str | None) -> None:
+    """Run a worker: take jobs from the broker and deliver them."""
+    from worker.process import run_worker
+
+    settings = load_settings()
+    if slots:
+        settings = settings.model_copy(update={"worker_slots": slots})
+    _require_migrated(Sendcode(settings))
+    sys.exit(run_worker(settings, queues.split(","), name, _ready))
+
+
+@main.command()
+def relay() -> None:
+    """Run the relay: re-publish due deliveries, recover, expire and purge."""
+    from worker.relay import Relay
+
+    ours = parts()
+    _require_migrated(ours)
+    _ = ours.celery
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    _ready()
+    Relay(ours.db, ours.redis, ours.settings, ours.publish).run(stop)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8080, show_default=True)
+@click.option("--processes", default=1, show_default=True)
+def api(host: str, port: int, processes: int) -> None:
+    """Run the HTTP doors."""
+    _require_migrated(parts())
+    import uvicorn
+
+    uvicorn.run(
+        "api_stub.app:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=processes,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=8,
+        limit_concurrency=2000,
+    )
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def up(arguments: tuple[str, ...]) -> None:
+    """Run everything on this machine with a sandbox in Twilio's place."""
+    from worker.embedded.up import main as run_up
+
+    sys.exit(run_up(list(arguments)))

@@ -1,0 +1,1 @@
+"""Everything `./dev up` runs on one machine: a broker, the processes and their supervisor."""
