@@ -9,14 +9,19 @@ from worker.codes import Keyring
 from worker.db import Database
 from worker.errors import InvalidParameterError, LimitsUnavailableError, NotFoundError
 from worker.limits import Limits
-from worker.models import deliveries, verifications
+from worker.models import deliveries, number_guards, verifications
 from worker.settings import Settings
 from worker.statements import Publish, service_limit
 from worker.states import Channel, DeliveryState, VerificationStatus
 from worker.verifications.words import Delivery, Verification
 
-_v = verifications.c
-_FIND = select(verifications).where(
+_v, _g = verifications.c, number_guards.c
+_FAILURES = (  # wrong codes in a row, before the check that asks
+    select(_g.failures)
+    .where(_g.service_sid == _v.service_sid, _g.number_index == _v.number_index)
+    .scalar_subquery()
+)
+_FIND = select(verifications, _FAILURES.label("failures")).where(
     _v.account_sid == bindparam("account"), _v.service_sid == bindparam("service")
 )
 _BY_SID = _FIND.where(_v.sid == bindparam("sid"))

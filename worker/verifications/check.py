@@ -1,5 +1,7 @@
 """Check: one statement takes a guess and decides."""
 
+import hmac
+
 from sqlalchemy import Connection, RowMapping, and_, bindparam, case, exists, select, update
 
 from worker.db import now_ms
@@ -73,29 +75,37 @@ class Checking(Base):
             raise InvalidParameterError("Code", "must be 4 to 10 digits, sent as a string")
         if not 4 <= len(code) <= 10:
             raise InvalidParameterError("Code", "must be 4 to 10 digits, sent as a string")
-        with self._db.begin() as connection:
+        with self._db.statement() as connection:
             found = self._find(connection, account_sid, service_sid, sid, to)
-            number = self._number(found)
-            digest = self._keyring.digest(
-                found["key_id"],
-                salt=found["salt"],
-                verification=found["sid"],
-                service=service_sid,
-                number=number,
-                code=code,
-            )
-            taken = (
-                connection.execute(_TAKE_CHECK, {"b_sid": found["sid"], "b_digest": digest})
-                .mappings()
-                .one_or_none()
-            )
-            if taken is not None:
-                self._count(connection, taken)
+        number = self._number(found)
+        digest = self._keyring.digest(
+            found["key_id"],
+            salt=found["salt"],
+            verification=found["sid"],
+            service=service_sid,
+            number=number,
+            code=code,
+        )
+        taken = self._take(found, digest)
         if taken is None:
             raise self._why_refused(account_sid, service_sid, found["sid"])
         if taken["status"] == VerificationStatus.APPROVED:
             self._forget_sends(taken)
         return self._view(taken, number)
+
+    def _take(self, found: RowMapping, digest: bytes) -> RowMapping | None:
+        """Take the guess. A right one with no wrong ones before it has nothing else to write, so
+        it needs no transaction around its statement; which of them it is, the statement decides.
+        """
+        where = {"b_sid": found["sid"], "b_digest": digest}
+        if not found["failures"] and hmac.compare_digest(found["code_digest"], digest):
+            with self._db.statement() as connection:
+                return connection.execute(_TAKE_CHECK, where).mappings().one_or_none()
+        with self._db.begin() as connection:
+            taken = connection.execute(_TAKE_CHECK, where).mappings().one_or_none()
+            if taken is not None:
+                self._count(connection, taken)
+        return taken
 
     def _count(self, connection: Connection, taken: RowMapping) -> None:
         """Wrong codes in a row, in the transaction of the guess: a rollback undoes both."""

@@ -1,13 +1,14 @@
 """Start: one live verification per service and number, one queued delivery per call."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
     Connection,
     RowMapping,
+    and_,
     bindparam,
-    literal,
     select,
     update,
 )
@@ -21,24 +22,18 @@ from worker.errors import (
     LimitsUnavailableError,
     NotFoundError,
     NumberDisabledError,
-    RequestConflictError,
 )
 from worker.messages import check_brand, resolve_locale
-from worker.models import new_sid, number_guards, requests, services, verifications
+from worker.models import new_sid, number_guards, services, verifications
 from worker.statements import ALIVE, PENDING, SPENT, new_delivery, number_limits
 from worker.states import Channel, VerificationStatus
-from worker.verifications.base import Base, delivery_view
-from worker.verifications.words import Start, Verification
+from worker.verifications.base import delivery_view
+from worker.verifications.requests import Requests
+from worker.verifications.words import Delivery, Start, Verification
 
 _APP_HASH = re.compile(r"[A-Za-z0-9+/]{11}", re.ASCII)
 
 _v, _g = verifications.c, number_guards.c
-_SERVICE = select(services).where(
-    services.c.sid == bindparam("service"), services.c.account_sid == bindparam("account")
-)
-_REQUEST = select(requests).where(
-    requests.c.account_sid == bindparam("account"), requests.c.request_id == bindparam("request")
-)
 _RESEND = (
     update(verifications)
     .where(
@@ -48,13 +43,6 @@ _RESEND = (
     )
     .values(channel=bindparam("b_channel"), updated_at=now_ms())
     .returning(verifications)
-)
-_LIVE_OR_SPENT = select(
-    _v.sid, _v.status, (_v.expires_at - now_ms()).label("left"), _v.expires_at
-).where(
-    _v.service_sid == bindparam("service"),
-    _v.number_index.in_(bindparam("indexes", expanding=True)),
-    _v.status.in_((PENDING, SPENT)),
 )
 _EXPIRE = (
     update(verifications)
@@ -66,14 +54,35 @@ _EXPIRE = (
     )
     .values(status=VerificationStatus.EXPIRED.value, updated_at=now_ms())
 )
-_DISABLED = select(literal(1)).where(
-    _g.service_sid == bindparam("service"),
-    _g.number_index.in_(bindparam("indexes", expanding=True)),
-    _g.disabled_at.is_not(None),
+# One look at everything that may refuse: the service, its guard and its live verification.
+_ADMISSION = (
+    select(
+        services,
+        _g.disabled_at,
+        _v.status.label("live_status"),
+        (_v.expires_at - now_ms()).label("live_left"),
+    )
+    .outerjoin(
+        number_guards,
+        and_(
+            _g.service_sid == services.c.sid,
+            _g.number_index.in_(bindparam("indexes", expanding=True)),
+            _g.disabled_at.is_not(None),
+        ),
+    )
+    .outerjoin(
+        verifications,
+        and_(
+            _v.service_sid == services.c.sid,
+            _v.number_index.in_(bindparam("indexes", expanding=True)),
+            _v.status.in_((PENDING, SPENT)),
+        ),
+    )
+    .where(services.c.sid == bindparam("service"), services.c.account_sid == bindparam("account"))
 )
 
 
-class Starting(Base):
+class Starting(Requests):
     def start(self, account_sid: str, wanted: Start) -> Verification:
         """Promise a code to a number and hand it to the workers.
 
@@ -95,19 +104,11 @@ class Starting(Base):
         fingerprints = self._fingerprints(wanted, number.e164)
         indexes = self._keyring.number_indexes(number.e164)
         with self._db.statement() as connection:
-            service = (
-                connection.execute(
-                    _SERVICE, {"service": wanted.service_sid, "account": account_sid}
-                )
-                .mappings()
-                .one_or_none()
-            )
-            if service is None:
-                raise NotFoundError("service")
+            seen = self._admission(connection, account_sid, wanted.service_sid, indexes)
             known = self._known_request(connection, account_sid, wanted.request_id, fingerprints)
-            if known:
-                return known
-            self._refuse_closed(connection, wanted.service_sid, indexes)
+        if known:
+            return known
+        _refuse_closed(seen)
         self._limits.admit(
             number_limits(self._settings, wanted.service_sid, indexes[0], wanted.channel)
         )
@@ -120,82 +121,63 @@ class Starting(Base):
             "friendly_name": brand,
             "app_hash": wanted.app_hash,
         }
+        written = self._write(wanted, values, number.e164, indexes, seen, fingerprints[0])
+        if written is None:
+            return self._the_other(account_sid, wanted.request_id or "", fingerprints)
+        row, sent = written
+        left = max(1, (row["expires_at"] - sent[-1].created_at) // 1000)
+        self._publish(wanted.channel, [sent[-1].sid], left)
+        return self._view(row, number.e164, sent)
+
+    def _write(
+        self,
+        wanted: Start,
+        values: dict[str, Any],
+        number: str,
+        indexes: list[bytes],
+        seen: Sequence[RowMapping],
+        fingerprint: bytes,
+    ) -> tuple[RowMapping, tuple[Delivery, ...]] | None:
+        """Write the verification, or find the live one, and queue a delivery: one transaction.
+
+        What was seen before only says which statements to try; the unique index decides.
+
+        :returns: None when the same request was written by another meanwhile
+        """
+        account, service = values["account_sid"], values["service_sid"]
         for _ in range(3):  # each round another start or check has won the row in between
             with self._db.begin() as connection:
-                resent = self._resend(connection, values, indexes)
-                row = resent or self._create(connection, values, number.e164, indexes, service)
+                live = any(row["live_status"] for row in seen)
+                resent = self._resend(connection, values, indexes) if live else None
+                row = resent or self._create(connection, values, number, indexes, seen[0], live)
                 if row is None:
-                    self._refuse_closed(connection, wanted.service_sid, indexes)
+                    seen = self._admission(connection, account, service, indexes)
+                    _refuse_closed(seen)
                     continue
                 if wanted.request_id and not self._remember(
-                    connection, account_sid, wanted.request_id, fingerprints[0], row["sid"]
+                    connection, account, wanted.request_id, fingerprint, row["sid"]
                 ):
                     connection.rollback()
-                    return self._the_other(account_sid, wanted.request_id, fingerprints)
+                    return None
                 delivery = self._queue(connection, row, wanted.channel)
                 sent = self._sent(connection, row["sid"]) if resent else (delivery_view(delivery),)
-            left = max(1, (row["expires_at"] - delivery["created_at"]) // 1000)
-            self._publish(wanted.channel, [delivery["sid"]], left)
-            return self._view(row, number.e164, sent)
+                return row, sent
         raise LimitsUnavailableError("the number is busy")
 
-    def _known_request(
-        self,
-        connection: Connection,
-        account: str,
-        request_id: str | None,
-        fingerprints: list[bytes],
-    ) -> Verification | None:
-        if request_id is None:
-            return None
-        request = (
-            connection.execute(_REQUEST, {"account": account, "request": request_id})
+    def _admission(
+        self, connection: Connection, account: str, service: str, indexes: list[bytes]
+    ) -> Sequence[RowMapping]:
+        """The service, once for each guard and live verification the number has in it."""
+        rows = (
+            connection.execute(
+                _ADMISSION, {"account": account, "service": service, "indexes": indexes}
+            )
             .mappings()
-            .one_or_none()
+            .all()
         )
-        if request is None:
-            return None
-        if request["fingerprint"] not in fingerprints:
-            raise RequestConflictError("the request id was used for another request")
-        row = (
-            connection.execute(select(verifications).where(_v.sid == request["verification_sid"]))
-            .mappings()
-            .one_or_none()
-        )
-        if row is None:
-            raise NotFoundError("verification")
-        return self._view(row, sent=self._sent(connection, row["sid"]))
-
-    def _the_other(self, account: str, request_id: str, fingerprints: list[bytes]) -> Verification:
-        with self._db.statement() as connection:
-            known = self._known_request(connection, account, request_id, fingerprints)
-        if known is None:
-            raise RequestConflictError("the same request is still running")
-        return known
-
-    def _remember(
-        self, connection: Connection, account: str, request_id: str, fingerprint: bytes, sid: str
-    ) -> bool:
-        statement = self._db.insert(requests).values(
-            account_sid=account,
-            request_id=request_id,
-            fingerprint=fingerprint,
-            verification_sid=sid,
-            created_at=now_ms(),
-        )
-        inserted = statement.on_conflict_do_nothing().returning(requests.c.request_id)
-        return connection.execute(inserted).first() is not None
-
-    def _refuse_closed(
-        self, connection: Connection, service_sid: str, indexes: list[bytes]
-    ) -> None:
-        """Refuse before a limit is touched. Each reason is checked again by what writes."""
-        where = {"service": service_sid, "indexes": indexes}
-        if connection.execute(_DISABLED, where).first():
-            raise NumberDisabledError("too many wrong codes in a row")
-        for row in connection.execute(_LIVE_OR_SPENT, where):
-            if row.status == SPENT and row.left > 0:
-                raise ChecksSpentError(max(1, row.left // 1000))
+        if not rows:
+            raise NotFoundError("service")
+        return rows
 
     def _resend(
         self, connection: Connection, values: dict[str, Any], indexes: list[bytes]
@@ -220,9 +202,10 @@ class Starting(Base):
         number: str,
         indexes: list[bytes],
         service: RowMapping,
+        live: bool,
     ) -> RowMapping | None:
-        where = {"b_service": values["service_sid"], "b_indexes": indexes}
-        connection.execute(_EXPIRE, where)
+        if live:  # an overdue one that the relay has not ended yet keeps the place
+            connection.execute(_EXPIRE, {"b_service": values["service_sid"], "b_indexes": indexes})
         sid, kid, salt = new_sid("VE"), self._keyring.kid, new_salt()
         length = service["code_length"]
         code = self._keyring.derive_code(kid, salt, length)
@@ -261,17 +244,13 @@ class Starting(Base):
         statement = new_delivery(verification["sid"], channel, verification["expires_at"])
         return connection.execute(statement).mappings().one()
 
-    def _fingerprints(self, wanted: Start, number: str) -> list[bytes]:
-        """What the request asks for, under every key: keyed, since a number can be guessed."""
-        values = (
-            wanted.service_sid,
-            number,
-            wanted.channel,
-            wanted.locale or "",
-            wanted.friendly_name or "",
-            wanted.app_hash or "",
-        )
-        return self._keyring.number_indexes("\0".join(("request", *values)))
+
+def _refuse_closed(seen: Sequence[RowMapping]) -> None:
+    for row in seen:
+        if row["disabled_at"] is not None:
+            raise NumberDisabledError("too many wrong codes in a row")
+        if row["live_status"] == SPENT and row["live_left"] > 0:
+            raise ChecksSpentError(max(1, row["live_left"] // 1000))
 
 
 def _check_app_hash(wanted: Start) -> None:
