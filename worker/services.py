@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping, delete, insert, select, update
 
 from worker.db import Database, now_ms
 from worker.errors import InvalidParameterError, NotFoundError
-from worker.messages import check_brand
+from worker.messages import check_brand, check_origin
 from worker.models import new_sid, services, verifications
 
 CODE_LENGTHS = range(4, 11)
@@ -132,6 +132,8 @@ def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
     _within(checked, "code_life", "CodeLife", CODE_LIVES)
     if checked.get("spoken_name"):
         checked["spoken_name"] = check_brand(checked["spoken_name"])
+    if checked.get("web_origin"):
+        checked["web_origin"] = check_origin(checked["web_origin"])
     return checked
 
 

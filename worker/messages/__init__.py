@@ -1,0 +1,82 @@
+"""The words that reach a phone: SMS texts and TwiML, in the locale's language."""
+
+from twilio.twiml.voice_response import Gather, VoiceResponse
+
+from worker.messages.catalogue import LOCALES, SPOKEN, fill, resolve_locale, text
+from worker.messages.checks import TextRefusedError, check_brand, check_final, check_origin
+
+REPEATS = 3  # how often a call reads the code
+GATE_SECONDS = 8  # how long a call waits for a key, each of two times
+
+
+def sms_text(
+    *,
+    code: str,
+    brand: str,
+    locale: str,
+    do_not_share: bool = False,
+    app_hash: str | None = None,
+    origin: str | None = None,
+) -> str:
+    """The SMS, proven by `check_final`.
+
+    :param app_hash: 11 characters; the text then begins with `<#>` and ends with the hash
+    :param origin: host; the last line is then `@host #code`
+    :raises TextRefusedError: the text cannot carry what was asked for
+    """
+    body = fill(text(locale, "Your {brand} verification code is: {code}"), brand=brand, code=code)
+    if do_not_share:
+        body = f"{body}. {text(locale, 'Do not share this code with anyone.')}"
+    if app_hash is not None:
+        body = f"<#> {body}"
+    if origin is not None:
+        body = f"{body}\n\n@{origin} #{code}"
+    if app_hash is not None:
+        body = f"{body} {app_hash}"
+    check_final(body, code=code, app_hash=app_hash, origin=origin)
+    return body
+
+
+def call_twiml(*, code: str, brand: str, locale: str) -> str:
+    """TwiML that says the digits one by one, three times, with pauses, and hangs up."""
+    response, language = VoiceResponse(), SPOKEN[locale]
+    digits = ", ".join(code)
+    response.say(
+        fill(text(locale, "Your {brand} verification code is"), brand=brand), language=language
+    )
+    for _ in range(REPEATS):
+        response.pause(length=1)
+        response.say(f"{digits}.", language=language)
+    response.pause(length=1)
+    response.say(text(locale, "Goodbye."), language=language)
+    response.hangup()
+    return str(response)
+
+
+def call_gate_twiml(*, brand: str, locale: str, action_url: str) -> str:
+    """TwiML that asks for a key and holds no digit; without a key the call ends unspoken.
+
+    :param action_url: where Twilio asks for the rest once a key is pressed
+    """
+    response = VoiceResponse()
+    words = fill(
+        text(locale, "This is {brand}. Press any key to hear your verification code."), brand=brand
+    )
+    for _ in range(2):
+        gather = Gather(num_digits=1, timeout=GATE_SECONDS, action=action_url, method="POST")
+        gather.say(words, language=SPOKEN[locale])
+        response.append(gather)
+    response.hangup()
+    return str(response)
+
+
+__all__ = [
+    "LOCALES",
+    "TextRefusedError",
+    "call_gate_twiml",
+    "call_twiml",
+    "check_brand",
+    "check_origin",
+    "resolve_locale",
+    "sms_text",
+]
