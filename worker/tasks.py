@@ -22,8 +22,11 @@ _parts: dict[str, Sendcode] = {}
 
 
 def use(settings: Settings) -> None:
-    """Make this process's parts, before the first task."""
-    _parts["ours"] = Sendcode(settings)
+    """Make this process's parts, so that the first task finds them warm."""
+    parts = Sendcode(settings)
+    with parts.db.statement():
+        _ = parts.dispatch, parts.verifications
+    _parts["ours"] = parts
 
 
 def sendcode() -> Sendcode:
