@@ -1,0 +1,71 @@
+"""Every route of the doors is known, and asks who calls or says why it need not."""
+
+import itertools
+
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+from api_stub.app import create_app
+from tests.unit.test_settings import COMPLETE
+from worker.settings import load
+
+# Open on purpose: health asks nothing about anybody, the documents are public, callbacks prove
+# themselves by their signature, the sandbox checks the credentials itself.
+OPEN = {
+    "/livez",
+    "/readyz",
+    "/docs",
+    "/openapi.json",
+    "/callbacks/twilio/gate/{delivery_sid}",
+    "/callbacks/twilio/{channel}/{delivery_sid}",
+    "/sandbox/{path:path}",
+}
+# What compares a code goes through the one check that counts.
+COMPARES = {"/v2/Services/{service_sid}/VerificationCheck"}
+
+APP = create_app(load(**COMPLETE, database_url="sqlite:///:memory:"))
+ROUTES = [r for r in APP.routes if hasattr(r, "methods")]
+
+
+def test_every_route_but_the_open_ones_refuses_a_stranger() -> None:
+    """A route added without authentication fails here, by name."""
+    client = TestClient(APP, raise_server_exceptions=False)
+    strangers = [{}, {"Authorization": "Basic !!"}, {"Authorization": "Bearer x"}]
+    for route, headers in itertools.product(_all_routes(), strangers):
+        if route.path in OPEN:
+            continue
+        path = route.path.format(sid="VA" + "0" * 32, service_sid="VA" + "0" * 32)
+        for method in route.methods or ():
+            answer = client.request(method, path, headers=headers)
+            assert answer.status_code == 401, (method, route.path)
+            assert answer.json()["code"] == 20003
+            assert answer.headers["www-authenticate"].startswith("Basic")
+
+
+def _all_routes() -> list[APIRoute]:
+    found: list[APIRoute] = []
+    pending = list(APP.routes)
+    while pending:
+        route = pending.pop()
+        if isinstance(route, APIRoute):
+            found.append(route)
+        pending.extend(getattr(getattr(route, "original_router", None), "routes", []))
+    return found
+
+
+def test_the_doors_have_the_routes_they_should() -> None:
+    """The walk over the routes sees them all, so that none escapes the test above."""
+    paths = {route.path for route in _all_routes()}
+    assert paths >= COMPARES
+    assert OPEN - {"/openapi.json"} <= paths
+    assert {p for p in paths if "Check" in p} == COMPARES
+
+
+def test_unsigned_callbacks_are_refused_before_anything_is_read() -> None:
+    """The callback routes answer 403 without a signature, whatever the form."""
+    client = TestClient(APP, raise_server_exceptions=False)
+    for path in ("gate/VL1", "sms/VL1", "call/VL1"):
+        for body in ({}, {"data": {"MessageSid": "SM1", "MessageStatus": "delivered"}}):
+            assert client.post(f"/callbacks/twilio/{path}", **body).status_code == 403
+        json = client.post(f"/callbacks/twilio/{path}", json={"a": 1})
+        assert json.status_code == 403
