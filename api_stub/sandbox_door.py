@@ -11,7 +11,15 @@ from worker.settings import Settings
 
 router = APIRouter(include_in_schema=False)
 
-_REQUEST_HEADERS = ("authorization", "content-type", "cookie", "accept", "last-event-id")
+_REQUEST_HEADERS = (
+    "authorization",
+    "content-type",
+    "cookie",
+    "accept",
+    "last-event-id",
+    "if-none-match",
+    "sec-fetch-site",
+)
 _ANSWER_HEADERS = (
     "content-type",
     "location",
@@ -22,6 +30,7 @@ _ANSWER_HEADERS = (
     "referrer-policy",
     "x-content-type-options",
     "retry-after",
+    "etag",
 )
 # `wait` holds an answer for up to 60 s.
 _TIMEOUT = httpx.Timeout(5, read=70)

@@ -1,0 +1,1 @@
+"""The sandbox: Twilio's REST API and a phone, played on this machine by a process of its own."""
