@@ -34,6 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
+        redirect_slashes=False,
     )
     app.state.settings = settings
     app.state.parts = Sendcode(settings)
@@ -77,9 +78,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     to_thread.current_default_thread_limiter().total_tokens = (
         app.state.settings.database_pool_size * 2
     )
-    _ = app.state.parts.celery
+    parts: Sendcode = app.state.parts
+    _ = parts.celery, parts.verifications, parts.services, parts.receipts, parts.dispatch
     yield
-    app.state.parts.db.close()
+    parts.db.close()
+    await sandbox_door.close(app)
 
 
 async def docs() -> HTMLResponse:

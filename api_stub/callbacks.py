@@ -8,8 +8,8 @@ from fastapi.concurrency import run_in_threadpool
 
 from api_stub.errors import ApiError
 from worker.providers.twilio import valid_signature
-from worker.providers.twilio_errors import CALL_STATUSES, MESSAGE_STATUSES
-from worker.states import Channel, DeliveryState
+from worker.providers.twilio_errors import CALL_STATUSES, MESSAGE_STATUSES, kind_of
+from worker.states import Channel, DeliveryState, ErrorKind
 from worker.wiring import Sendcode
 
 log = structlog.get_logger()
@@ -49,6 +49,21 @@ def _refuse(reason: str) -> ApiError:
     return ApiError(403, 20003, "The request is not signed for this URL")
 
 
+def call_may_help(error_code: str | None) -> bool:
+    """A text that did not arrive is no reason to call somebody who refused it or does not exist."""
+    if not error_code:
+        return True
+    return (
+        error_code.isascii()
+        and error_code.isdigit()
+        and kind_of(int(error_code[:9]))
+        in (
+            ErrorKind.CHANNEL,
+            ErrorKind.TRANSIENT,
+        )
+    )
+
+
 @router.post("/gate/{delivery_sid}")
 async def gate(request: Request, delivery_sid: str) -> Response:
     """The callee pressed a key: the words that read the code."""
@@ -77,5 +92,6 @@ async def receipt(request: Request, channel: Channel, delivery_sid: str) -> Resp
         status=status,
         words=words,
         error_code=values.get("ErrorCode", "")[:32] or None,
+        call_may_help=call_may_help(values.get("ErrorCode")),
     )
     return Response(status_code=200)

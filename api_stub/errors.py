@@ -1,15 +1,16 @@
 """Errors on the wire: Twilio's envelope, its codes, and never a number or a code in a message."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from worker.db import UNAVAILABLE
 from worker.errors import (
     ChecksSpentError,
     InvalidParameterError,
@@ -19,6 +20,9 @@ from worker.errors import (
     NumberDisabledError,
     RequestConflictError,
 )
+
+# What a path may hold that an answer may repeat: resource names and sids, never a number.
+_HARMLESS = re.compile(r"|[A-Za-z_]{1,40}|v[12]|[A-Z]{2}[0-9a-f]{32}", re.ASCII)
 
 log = structlog.get_logger()
 
@@ -68,9 +72,8 @@ class AuthenticationError(ApiError):
 
 
 def not_found(request: Request, details: Mapping[str, Any] | None = None) -> ApiError:
-    resource = request.url.path.removeprefix("/v2")
-    if "/Verifications/" in resource:  # the last part may be a number
-        resource = resource.rsplit("/", 1)[0]
+    parts = request.url.path.removeprefix("/v2").split("/")
+    resource = "/".join(part if _HARMLESS.fullmatch(part) else "-" for part in parts[:8])
     return ApiError(404, 20404, f"The requested resource {resource} was not found", details=details)
 
 
@@ -109,7 +112,7 @@ def translate(request: Request, error: Exception) -> ApiError:
             )
         case RequestConflictError():
             return ApiError(422, 20422, "The Idempotency-Key was used for another request")
-        case LimitsUnavailableError() | OperationalError() | PoolTimeoutError():
+        case _ if isinstance(error, (LimitsUnavailableError, *UNAVAILABLE)):
             log.error("request.unavailable", reason=type(error).__name__)
             return ApiError(
                 503,
@@ -119,7 +122,7 @@ def translate(request: Request, error: Exception) -> ApiError:
             )
         case HTTPException(status_code=405):
             return ApiError(405, 20004, "Method not allowed", headers=error.headers)
-        case HTTPException(status_code=404):
+        case HTTPException(status_code=404) | RequestValidationError():
             return not_found(request)
         case HTTPException():
             return ApiError(error.status_code, 20001, str(error.detail))
@@ -142,9 +145,9 @@ def install(app: FastAPI) -> None:
         NumberDisabledError,
         RequestConflictError,
         LimitsUnavailableError,
-        OperationalError,
-        PoolTimeoutError,
+        *UNAVAILABLE,
         HTTPException,
+        RequestValidationError,
         Exception,
     ):
         app.add_exception_handler(kind, answer)

@@ -26,8 +26,8 @@ class Parameters:
             return None
         if not isinstance(value, str):
             raise invalid(name, "must be a string")
-        if len(value) > MAX_VALUE or "\x00" in value:
-            raise invalid(name, "is too long or holds a NUL character")
+        if len(value) > MAX_VALUE or any(c == "\x00" or "\ud800" <= c <= "\udfff" for c in value):
+            raise invalid(name, "is too long or holds a character that is none")
         return value
 
     def required(self, name: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import httpx
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import StreamingResponse
 
 from api_stub.errors import ApiError
@@ -41,7 +41,7 @@ async def pass_on(request: Request, path: str) -> StreamingResponse:
     settings: Settings = request.app.state.settings
     client: httpx.AsyncClient | None = getattr(request.app.state, "sandbox_client", None)
     if client is None:
-        client = httpx.AsyncClient(base_url=settings.sandbox_url, timeout=_TIMEOUT)
+        client = httpx.AsyncClient(base_url=settings.sandbox_url, timeout=_TIMEOUT, trust_env=False)
         request.app.state.sandbox_client = client
     target = request.scope["raw_path"] + b"?" + request.scope["query_string"]
     outgoing = client.build_request(
@@ -61,6 +61,12 @@ async def pass_on(request: Request, path: str) -> StreamingResponse:
         answer.status_code,
         {k: v for k, v in answer.headers.items() if k in _ANSWER_HEADERS},
     )
+
+
+async def close(app: FastAPI) -> None:
+    client: httpx.AsyncClient | None = getattr(app.state, "sandbox_client", None)
+    if client is not None:
+        await client.aclose()
 
 
 async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:

@@ -7,12 +7,35 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Engine, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import (
+    ArgumentError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.sql.schema import Table
 
 from worker.errors import SettingsError
+
+UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+"""The database does not do what it could do later: away, restarting, read-only, pool exhausted."""
+
+# Bounds on every wait, so that a lost host cannot hold a thread for good.
+_POSTGRESQL: dict[str, Any] = {
+    "connect_timeout": 5,
+    "application_name": "sendcode",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "options": (
+        "-c statement_timeout=10000 -c lock_timeout=5000"
+        " -c idle_in_transaction_session_timeout=15000"
+    ),
+}
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it is
@@ -23,13 +46,29 @@ class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it
     name = "now_ms"
 
 
+class then_ms(FunctionElement[int]):  # noqa: N801
+    """The clock at the statement's start. PostgreSQL can use an index with it, which it cannot
+    with `now_ms`; what waits for a lock must ask `now_ms` again.
+    """
+
+    type = BigInteger()
+    inherit_cache = True
+    name = "then_ms"
+
+
 @compiles(now_ms, "postgresql")
 def _postgresql_now(element: now_ms, compiler: Any, **kw: Any) -> str:
     return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
 
 
+@compiles(then_ms, "postgresql")
+def _postgresql_then(element: then_ms, compiler: Any, **kw: Any) -> str:
+    return "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)"
+
+
+@compiles(then_ms, "sqlite")
 @compiles(now_ms, "sqlite")
-def _sqlite_now(element: now_ms, compiler: Any, **kw: Any) -> str:
+def _sqlite_now(element: FunctionElement[int], compiler: Any, **kw: Any) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
@@ -88,7 +127,8 @@ def _engine(url: str, pool_size: int) -> Engine:
         max_overflow=0,
         pool_timeout=10,
         pool_recycle=1800,
-        connect_args={"connect_timeout": 5, "application_name": "sendcode"},
+        hide_parameters=True,
+        connect_args=_POSTGRESQL,
     )
 
 
@@ -98,6 +138,7 @@ def _sqlite_engine(url: Any, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=10,
+        hide_parameters=True,
         connect_args={"timeout": 10, "check_same_thread": False, "isolation_level": None},
     )
 

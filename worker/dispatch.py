@@ -10,11 +10,24 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy import RowMapping, bindparam, case, exists, func, select, update
+from cryptography.exceptions import InvalidTag
+from sqlalchemy import (
+    Boolean,
+    Executable,
+    RowMapping,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from worker import messages
 from worker.codes import Keyring
-from worker.db import Database, now_ms
+from worker.db import UNAVAILABLE, Database, now_ms
 from worker.errors import OutcomeUnknownError, ProviderError
 from worker.models import deliveries, services, verifications
 from worker.providers import Accepted, Outgoing, Provider
@@ -26,13 +39,16 @@ log = structlog.get_logger()
 
 _d, _v, _s = deliveries.c, verifications.c, services.c
 
+MARGIN = 2_000  # ms of a code's life that a claim leaves for the way to the provider
+
 _CLAIM = (
     update(deliveries)
     .where(
         _d.sid == bindparam("b_sid"),
         _d.state == DeliveryState.QUEUED,
         _d.next_try_at <= now_ms(),
-        _d.expires_at > now_ms(),
+        _d.expires_at > now_ms() + MARGIN,
+        _d.accepted_at.is_(None),
         exists().where(_v.sid == _d.verification_sid, _v.status == PENDING),
     )
     .values(
@@ -74,6 +90,7 @@ _JOB = (
     .join(services, _s.sid == _v.service_sid)
     .where(_d.sid == bindparam("sid"))
 )
+_UNDECIDED = _d.state.in_((DeliveryState.QUEUED, DeliveryState.SENDING))
 _OURS = (
     update(deliveries)
     .where(
@@ -83,22 +100,21 @@ _OURS = (
     )
     .returning(_d.state)
 )
-# A receipt may have come first and moved the state on: the provider's sid is still ours to add.
+# The provider has it, whatever happened to our claim meanwhile: a receipt may have moved the state
+# on, or the relay may have given the lease up. A newer claim has another number of tries.
 _ACCEPTED = (
     update(deliveries)
     .where(
         _d.sid == bindparam("b_sid"),
         _d.tries == bindparam("b_tries"),
-        _d.accepted_at.is_(None),
+        or_(_UNDECIDED, _d.accepted_at.is_(None), _d.provider_sid == bindparam("b_provider_sid")),
     )
     .values(
-        state=case(
-            (_d.state == DeliveryState.SENDING, DeliveryState.ACCEPTED.value), else_=_d.state
-        ),
+        state=case((_UNDECIDED, DeliveryState.ACCEPTED.value), else_=_d.state),
         provider=bindparam("b_provider"),
         provider_sid=bindparam("b_provider_sid"),
-        accepted_at=now_ms(),
-        error_code=case((_d.state == DeliveryState.SENDING, None), else_=_d.error_code),
+        accepted_at=func.coalesce(_d.accepted_at, now_ms()),
+        error_code=case((_UNDECIDED, None), else_=_d.error_code),
         lease_until=None,
     )
     .returning(_d.state)
@@ -106,8 +122,15 @@ _ACCEPTED = (
 _FAILED = _OURS.values(
     state=DeliveryState.FAILED.value,
     error_code=bindparam("b_error"),
+    call_wanted=and_(bindparam("b_call_wanted", type_=Boolean), _d.channel == Channel.SMS),
     ended_at=now_ms(),
     lease_until=None,
+)
+# Sids of the verification's other deliveries, which a search must not take for this one.
+_OTHERS = select(_d.provider_sid).where(
+    _d.verification_sid == bindparam("verification"),
+    _d.sid != bindparam("sid"),
+    _d.provider_sid.is_not(None),
 )
 # Later means within the code's life, or not at all.
 _NEXT = now_ms() + bindparam("b_wait")
@@ -150,19 +173,19 @@ class Dispatch:
             self._deliver(sid, published_at)
 
     def _deliver(self, sid: str, published_at: int | None) -> None:
-        started = time.monotonic()
+        clock = time.monotonic()  # before the row is read, so that its life is not overrated
         job = self._claim(sid, published_at)
         if job is None:
             log.debug("job.discarded", delivery=sid, reason="not due")
             return
         try:
-            outgoing = self._outgoing(job)
-        except (ValueError, KeyError) as error:
+            outgoing = self._outgoing(job, dies_at=clock + job["left"] / 1000)
+        except (ValueError, KeyError, InvalidTag) as error:
             log.error("job.refused", delivery=sid, reason=type(error).__name__)
             self._failed(job, "cannot_render")
             return
         try:
-            accepted = self._hand_over(job, outgoing, started)
+            accepted = self._hand_over(job, outgoing, clock)
         except ProviderError as error:
             self._refused(job, error)
         except OutcomeUnknownError as error:
@@ -182,7 +205,7 @@ class Dispatch:
             job = connection.execute(_JOB, {"sid": sid}).mappings().one()
         return job if job["tries"] == claimed else None
 
-    def _outgoing(self, job: RowMapping) -> Outgoing:
+    def _outgoing(self, job: RowMapping, dies_at: float) -> Outgoing:
         channel = Channel(job["channel"])
         base = f"{self._settings.base_url}/callbacks/twilio"
         return Outgoing(
@@ -193,7 +216,7 @@ class Dispatch:
             ),
             content=self._content(job, channel, f"{base}/gate/{job['sid']}"),
             callback_url=f"{base}/{channel}/{job['sid']}",
-            remaining=max(1, job["left"] // 1000),
+            dies_at=dies_at,
         )
 
     def _content(self, job: RowMapping, channel: Channel, gate_url: str) -> str:
@@ -230,10 +253,10 @@ class Dispatch:
             code=self._code(job), brand=job["spoken_name"] or job["brand"], locale=job["locale"]
         )
 
-    def _hand_over(self, job: RowMapping, outgoing: Outgoing, started: float) -> Accepted | None:
+    def _hand_over(self, job: RowMapping, outgoing: Outgoing, claimed: float) -> Accepted | None:
         if job["doubts"]:
             since = datetime.fromtimestamp(job["created_at"] / 1000, UTC)
-            found = self._ask(outgoing, since)
+            found = self._provider_has(job, outgoing, since)
             if found is not None:
                 log.info("delivery.reconciled", delivery=job["sid"], doubts=job["doubts"])
                 return found
@@ -241,16 +264,23 @@ class Dispatch:
                 # It was repeated once already; a third message is worse than none.
                 self._failed(job, "outcome_unknown")
                 return None
-        if time.monotonic() - started > self._settings.lease_seconds / 2:
+        if time.monotonic() - claimed > self._settings.lease_seconds / 2:
             # This process slept or the provider was slow to ask: the claim may be lost
             # before an answer could come.
             raise ProviderError("claim_too_old", ErrorKind.TRANSIENT, retry_after=0)
         return self._provider.send(outgoing)
 
-    def _ask(self, outgoing: Outgoing, since: datetime) -> Accepted | None:
+    def _provider_has(
+        self, job: RowMapping, outgoing: Outgoing, since: datetime
+    ) -> Accepted | None:
         """Whether the provider has it. A question that fails is asked again; it sent nothing."""
+        with self._db.statement() as connection:
+            others = connection.execute(
+                _OTHERS, {"verification": job["verification_sid"], "sid": job["sid"]}
+            ).scalars()
+            known = frozenset(others)
         try:
-            return self._provider.find(outgoing, since)
+            return self._provider.find(outgoing, since, known)
         except (ProviderError, OutcomeUnknownError) as error:
             raise ProviderError(f"ask_{error.code}"[:32], ErrorKind.TRANSIENT) from None
 
@@ -259,15 +289,16 @@ class Dispatch:
             _ACCEPTED,
             job,
             b_provider=self._provider.name,
-            b_provider_sid=accepted.sid,
+            b_provider_sid=accepted.sid[:34],
         )
         if written:
             log.info("delivery.accepted", delivery=job["sid"], channel=job["channel"])
 
     def _refused(self, job: RowMapping, error: ProviderError) -> None:
         if error.kind in (ErrorKind.PERMANENT, ErrorKind.CHANNEL):
-            self._failed(job, error.code)
-            if error.kind is ErrorKind.CHANNEL:
+            unreachable = error.kind is ErrorKind.CHANNEL
+            self._failed(job, error.code, call_wanted=unreachable)
+            if unreachable:
                 self._on_unreachable(job["sid"])
             return
         if error.kind is ErrorKind.ACCOUNT:
@@ -285,21 +316,33 @@ class Dispatch:
         return random.uniform(0, min(s.retry_cap_seconds, s.retry_base_seconds * 2 ** (tries - 1)))  # noqa: S311
 
     def _later(self, job: RowMapping, code: str, wait: float, doubt: int) -> None:
-        written = self._write(_LATER, job, b_wait=int(wait * 1000), b_error=code, b_doubt=doubt)
+        written = self._write(
+            _LATER, job, b_wait=int(wait * 1000), b_error=code[:32], b_doubt=doubt
+        )
         if written:
             log.info("retry.scheduled", delivery=job["sid"], reason=code, state=written)
 
-    def _failed(self, job: RowMapping, code: str) -> None:
-        if self._write(_FAILED, job, b_error=code):
+    def _failed(self, job: RowMapping, code: str, *, call_wanted: bool = False) -> None:
+        if self._write(_FAILED, job, b_error=code[:32], b_call_wanted=call_wanted):
             log.warning("delivery.failed", delivery=job["sid"], reason=code)
 
-    def _write(self, statement: object, job: RowMapping, **values: object) -> str | None:
-        """Write an outcome under our claim, or say that the claim is lost."""
-        with self._db.statement() as connection:
-            state = connection.execute(
-                statement,  # type: ignore[call-overload]
-                {"b_sid": job["sid"], "b_tries": job["tries"], **values},
-            ).scalar_one_or_none()
+    def _write(self, statement: Executable, job: RowMapping, **values: object) -> str | None:
+        """Write an outcome under our claim, or say that the claim is lost.
+
+        What is known must not be lost to a database that restarts: the write is fenced, so it is
+        repeated until the lease would have ended.
+        """
+        where = {"b_sid": job["sid"], "b_tries": job["tries"], **values}
+        give_up = time.monotonic() + self._settings.lease_seconds
+        while True:
+            try:
+                with self._db.statement() as connection:
+                    state = connection.execute(statement, where).scalar_one_or_none()
+                break
+            except UNAVAILABLE:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.5)
         if state is None:
             log.warning("outcome.late", delivery=job["sid"], tries=job["tries"])
         return str(state) if state is not None else None

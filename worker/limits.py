@@ -34,6 +34,11 @@ return {0, 0}
 """
 
 
+_RELEASE = """
+for _, key in ipairs(KEYS) do redis.call('RPOP', key) end
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """At most `most` sends in any `window` seconds under `key`, a keyed hash and never a number."""
@@ -54,6 +59,7 @@ class Limits:
     def __init__(self, client: "redis.Redis") -> None:
         self._client = client
         self._admit = client.register_script(_ADMIT)
+        self._release = client.register_script(_RELEASE)
 
     def admit(self, limits: Sequence[Limit]) -> None:
         """Count one send against every limit, or against none.
@@ -68,6 +74,16 @@ class Limits:
             raise LimitsUnavailableError(type(error).__name__) from None
         if refused:
             raise LimitReachedError(limits[refused - 1].name, max(1, -(-int(wait) // 1000)))
+
+    def release(self, limits: Sequence[Limit]) -> None:
+        """Take back one admission: what it was for was never written.
+
+        :raises LimitsUnavailableError: Redis does not answer
+        """
+        try:
+            self._release(keys=[limit.redis_key for limit in limits])
+        except redis.RedisError as error:
+            raise LimitsUnavailableError(type(error).__name__) from None
 
     def forget(self, limits: Sequence[Limit]) -> None:
         """Give the counted sends back, as after an approval or a cancel.

@@ -8,8 +8,25 @@ import structlog
 
 from worker.settings import Settings
 
-# Libraries that write what they send: numbers, URLs, bodies.
-_MUTED = ("twilio.http_client", "urllib3", "httpx", "httpcore", "uvicorn.access", "multipart")
+# Libraries that write what they send or take: numbers, URLs, bodies, a task's arguments.
+_FLOORS = {
+    "twilio": logging.ERROR,
+    "urllib3": logging.ERROR,
+    "httpx": logging.ERROR,
+    "httpcore": logging.ERROR,
+    "multipart": logging.ERROR,
+    "python_multipart": logging.ERROR,
+    "uvicorn.access": logging.CRITICAL,
+    "sqlalchemy": logging.WARNING,
+    "kombu": logging.WARNING,
+    "amqp": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "celery.pool": logging.WARNING,
+    "celery.concurrency": logging.WARNING,
+    "celery.worker.strategy": logging.WARNING,
+    "celery.worker.request": logging.CRITICAL,
+    "celery.app.trace": logging.CRITICAL,
+}
 
 
 def configure(settings: Settings) -> None:
@@ -49,15 +66,28 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in _MUTED:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    # Celery's task logger prints a task's arguments when it is received or fails.
-    logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
-    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+    for name, floor in _FLOORS.items():
+        logging.getLogger(name).setLevel(max(floor, level))
+    for name in ("celery.worker.consumer", "celery.worker.consumer.consumer"):
+        consumer = logging.getLogger(name)
+        if _without_messages not in consumer.filters:
+            consumer.addFilter(_without_messages)
+
+
+def _without_messages(record: logging.LogRecord) -> bool:
+    """Celery's consumer prints the body of a message it cannot use; only that it came is kept."""
+    text = str(record.msg).lower()
+    if not any(word in text for word in ("message", "task", "body")):
+        return True
+    record.msg, record.args = "A message that is no job of ours was dropped", ()
+    record.exc_info = record.exc_text = None
+    return record.levelno >= logging.WARNING
 
 
 def _exception_type_only(logger: Any, name: str, event: Any) -> Any:
     exception = event.pop("exc_info", None)
+    if exception is True:
+        exception = sys.exc_info()
     event.pop("exc_text", None)
     event.pop("stack_info", None)
     if exception:

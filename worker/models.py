@@ -120,6 +120,7 @@ deliveries = Table(
     Column("provider", String(16)),
     Column("provider_sid", String(34)),
     Column("error_code", String(32)),
+    Column("call_wanted", Boolean, nullable=False),  # did not arrive: a call may have to follow
     Column("created_at", BigInteger, nullable=False),
     Column("published_at", BigInteger),
     Column("taken_at", BigInteger),
@@ -138,6 +139,26 @@ deliveries = Table(
         "lease_until",
         postgresql_where=text("state = 'sending'"),
         sqlite_where=text("state = 'sending'"),
+    ),
+    Index(
+        "ix_deliveries_unreceipted",
+        "expires_at",
+        postgresql_where=text("state IN ('accepted', 'sent')"),
+        sqlite_where=text("state IN ('accepted', 'sent')"),
+    ),
+    Index(
+        "ix_deliveries_call_wanted",
+        "sid",
+        postgresql_where=text("call_wanted"),
+        sqlite_where=text("call_wanted"),
+    ),
+    # However many texts of a verification fail, one call follows.
+    Index(
+        "uq_deliveries_fallback",
+        "verification_sid",
+        unique=True,
+        postgresql_where=text("fallback"),
+        sqlite_where=text("fallback"),
     ),
 )
 
@@ -166,7 +187,7 @@ requests = Table(
     "requests",
     metadata,
     Column("account_sid", String(34), primary_key=True),
-    Column("request_id", String(255), primary_key=True),
+    Column("request_id", String(300), primary_key=True),
     Column("fingerprint", LargeBinary(32), nullable=False),
     Column("verification_sid", String(34), nullable=False),
     Column("created_at", BigInteger, nullable=False),

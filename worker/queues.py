@@ -23,5 +23,5 @@ def oldest_waiting(broker: "redis.Redis", queue: str) -> int | None:
     try:
         body = json.loads(base64.b64decode(json.loads(raw)["body"]))
         return int(body[0][1])
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, IndexError, TypeError, OverflowError):
         return 0

@@ -1,21 +1,41 @@
 """Receipts: the provider's later word on a delivery, in any order, any number of times."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import structlog
-from sqlalchemy import Connection, bindparam, case, select, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from worker.db import Database, now_ms
 from worker.models import deliveries, receipts
-from worker.states import RECEIPT_MAY_FOLLOW, DeliveryState
+from worker.states import NO_RECEIPT, RECEIPT_MAY_FOLLOW, Channel, DeliveryState
 
 log = structlog.get_logger()
 
 _d = deliveries.c
 
+
+def _may_follow(state: DeliveryState, before: Collection[DeliveryState]) -> ColumnElement[bool]:
+    allowed = _d.state.in_(before)
+    if state is DeliveryState.DELIVERED:
+        # We gave up waiting for this very word.
+        given_up = and_(_d.state == DeliveryState.UNDELIVERED, _d.error_code == NO_RECEIPT)
+        return or_(allowed, given_up)
+    return allowed
+
+
 _MOVE = {
     state: update(deliveries)
-    .where(_d.sid == bindparam("b_sid"), _d.state.in_(before))
+    .where(_d.sid == bindparam("b_sid"), _may_follow(state, before))
     .values(
         state=state.value,
         provider=bindparam("b_provider"),
@@ -24,7 +44,10 @@ _MOVE = {
         delivered_at=now_ms() if state is DeliveryState.DELIVERED else _d.delivered_at,
         ended_at=now_ms() if state.final else _d.ended_at,
         # A receipt proves acceptance even where the answer to our request was lost.
-        accepted_at=case((_d.accepted_at.is_(None), now_ms()), else_=_d.accepted_at),
+        accepted_at=func.coalesce(_d.accepted_at, now_ms()),
+        call_wanted=and_(bindparam("b_call_wanted", type_=Boolean), _d.channel == Channel.SMS)
+        if state is DeliveryState.UNDELIVERED
+        else _d.call_wanted,
     )
     for state, before in RECEIPT_MAY_FOLLOW.items()
 }
@@ -46,10 +69,12 @@ class Receipts:
         status: str,
         words: Mapping[str, DeliveryState],
         error_code: str | None = None,
+        call_may_help: bool = False,
     ) -> bool:
         """Move the delivery to where `status` says, if the transition table allows.
 
         :param words: the provider's words and the state each means
+        :param call_may_help: with an undelivered SMS: whether its reason leaves hope for a call
         :returns: False when nothing changed: a repeat, an old word, an unknown word or delivery
         """
         state = words.get(status)
@@ -69,10 +94,15 @@ class Receipts:
                     "b_provider": provider,
                     "b_provider_sid": provider_sid,
                     "b_error": error_code,
+                    **(
+                        {"b_call_wanted": call_may_help}
+                        if state is DeliveryState.UNDELIVERED
+                        else {}
+                    ),
                 },
             ).rowcount
         log.info("receipt.received", delivery=delivery_sid, status=status, moved=bool(moved))
-        if moved and state is DeliveryState.UNDELIVERED:
+        if moved and state is DeliveryState.UNDELIVERED and call_may_help:
             self._on_undelivered(delivery_sid)
         return bool(moved)
 

@@ -9,17 +9,16 @@ import time
 
 import redis
 import structlog
-from kombu.exceptions import KombuError
-from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Select, bindparam, delete, exists, or_, select, text, update
 
 from worker import celery_app
-from worker.db import Database, now_ms
+from worker.db import Database, now_ms, then_ms
+from worker.fallback import Fallback
 from worker.models import deliveries, number_guards, receipts, requests, verifications
 from worker.queues import oldest_waiting
 from worker.settings import Settings
 from worker.statements import PENDING, SPENT, Publish
-from worker.states import Channel, DeliveryState, VerificationStatus
+from worker.states import NO_RECEIPT, Channel, DeliveryState, VerificationStatus
 
 log = structlog.get_logger()
 
@@ -28,18 +27,22 @@ TICK = 0.5  # seconds between two looks at what is due
 HEARTBEAT_EVERY = 5
 PURGE_EVERY = 60
 HINT_PATIENCE = 60_000  # ms after which a hint is repeated even if it may still wait in its queue
+RECEIPT_GRACE = 60_000  # ms after a code's life in which a receipt may still come
 SLACK = 1_000  # ms between a row's commit and its message being visible in the broker
 
 _d, _v = deliveries.c, verifications.c
+# Literal, so that PostgreSQL sees that the partial indexes apply.
+_TAKEN = text("deliveries.state IN ('accepted', 'sent')")
+_LIVE_OR_SPENT = text("verifications.status IN ('pending', 'max_attempts_reached')")
 _LIVE = exists().where(_v.sid == _d.verification_sid, _v.status == PENDING)
 
 # Due and never hinted, or hinted with a message that cannot be in the queue any more.
 _DUE = (
-    select(_d.sid, _d.channel, _d.expires_at, now_ms().label("now"))
+    select(_d.sid, _d.channel, _d.expires_at, then_ms().label("now"))
     .where(
         _d.state == DeliveryState.QUEUED,
-        _d.next_try_at <= now_ms(),
-        _d.expires_at > now_ms(),
+        _d.next_try_at <= then_ms(),
+        _d.expires_at > then_ms(),
         _d.channel == bindparam("channel"),
         or_(_d.hinted_at.is_(None), _d.hinted_at < bindparam("lost_before")),
         _LIVE,
@@ -55,7 +58,7 @@ _HINT = (
 )
 _DEAD_LEASES = (
     select(_d.sid)
-    .where(_d.state == DeliveryState.SENDING, _d.lease_until < now_ms())
+    .where(_d.state == DeliveryState.SENDING, _d.lease_until < then_ms())
     .limit(BATCH)
     .with_for_update(skip_locked=True)
 )
@@ -79,8 +82,8 @@ _OVERDUE_DELIVERIES = (
     select(_d.sid)
     .where(
         _d.state == DeliveryState.QUEUED,
-        _d.next_try_at <= now_ms(),
-        or_(_d.expires_at <= now_ms(), ~_LIVE),
+        _d.next_try_at <= then_ms(),
+        or_(_d.expires_at <= then_ms(), ~_LIVE),
     )
     .limit(BATCH)
     .with_for_update(skip_locked=True, of=deliveries)
@@ -97,9 +100,26 @@ _END_DELIVERIES = (
         ended_at=now_ms(),
     )
 )
+# A delivery the provider took and nobody reported on: its code is dead, so it ends as not known
+# to have arrived. A receipt that comes after all still counts.
+_UNRECEIPTED = (
+    select(_d.sid)
+    .where(_TAKEN, _d.expires_at < then_ms() - RECEIPT_GRACE)
+    .limit(BATCH)
+    .with_for_update(skip_locked=True)
+)
+_GIVE_UP = (
+    update(deliveries)
+    .where(_d.sid.in_(bindparam("b_sids", expanding=True)), _d.state.in_(("accepted", "sent")))
+    .values(
+        state=DeliveryState.UNDELIVERED.value,
+        error_code=NO_RECEIPT,
+        ended_at=now_ms(),
+    )
+)
 _OVERDUE_VERIFICATIONS = (
     select(_v.sid)
-    .where(_v.status.in_((PENDING, SPENT)), _v.expires_at <= now_ms())
+    .where(_LIVE_OR_SPENT, _v.expires_at <= then_ms())
     .order_by(_v.expires_at)
     .limit(BATCH)
     .with_for_update(skip_locked=True)
@@ -119,12 +139,18 @@ class Relay:
     """Publishes what is due, recovers dead leases, expires and purges."""
 
     def __init__(
-        self, db: Database, broker: "redis.Redis", settings: Settings, publish: Publish
+        self,
+        db: Database,
+        broker: "redis.Redis",
+        settings: Settings,
+        publish: Publish,
+        fallback: Fallback,
     ) -> None:
         self._db = db
         self._broker = broker
         self._settings = settings
         self._publish = publish
+        self._fallback = fallback
 
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop` is set. A database or broker that is away is tried again."""
@@ -139,7 +165,8 @@ class Relay:
                 if started - purged > PURGE_EVERY:
                     self.purge()
                     purged = started
-            except (SQLAlchemyError, redis.RedisError, KombuError) as error:
+            except Exception as error:
+                # Nothing that goes wrong once may end the loop that everything falls back on.
                 log.warning("relay.tick_failed", reason=type(error).__name__)
                 stop.wait(1)
             stop.wait(max(0.0, TICK - (time.monotonic() - started)))
@@ -149,17 +176,21 @@ class Relay:
         self._in_batches(_OVERDUE_DELIVERIES, _END_DELIVERIES, "job.discarded")
         self._in_batches(_OVERDUE_VERIFICATIONS, _END_VERIFICATIONS, "code.expired")
         self._in_batches(_DEAD_LEASES, _RECOVER, "lease.recovered")
+        self._in_batches(_UNRECEIPTED, _GIVE_UP, "receipt.missing")
+        for sid in self._fallback.pending():
+            self._fallback.call_instead(sid)
         for channel in Channel:
-            while self.publish_due(channel) == BATCH:
+            lost_before = self._lost_before(channel)
+            while self.publish_due(channel, lost_before) == BATCH:
                 pass
 
-    def publish_due(self, channel: Channel) -> int:
+    def publish_due(self, channel: Channel, lost_before: int) -> int:
         """Publish one batch of due deliveries; how many.
 
         A delivery whose message may still wait in its queue is left alone. The queue is first in,
         first out, so a message older than the oldest one waiting is no longer there.
         """
-        lost_before = self._lost_before(channel)
+        clock = time.monotonic()
         with self._db.begin() as connection:
             due = connection.execute(
                 _DUE, {"channel": channel.value, "lost_before": lost_before}
@@ -167,7 +198,8 @@ class Relay:
             if due:
                 connection.execute(_HINT, {"b_sids": [row.sid for row in due]})
         for row in due:
-            self._publish(channel, [row.sid], max(1, (row.expires_at - row.now) // 1000))
+            now = row.now + int((time.monotonic() - clock) * 1000)
+            self._publish(channel, [row.sid], max(1, (row.expires_at - now) // 1000), now)
         if due:
             log.info("job.enqueued", queue=channel.value, deliveries=len(due))
         return len(due)
@@ -179,7 +211,7 @@ class Relay:
         waiting = oldest_waiting(self._broker, channel.value)
         if waiting is None:
             return now - SLACK
-        return max(waiting - SLACK, now - HINT_PATIENCE)
+        return max(min(waiting, now) - SLACK, now - HINT_PATIENCE)
 
     def _in_batches(self, which: Select[tuple[str]], change: object, event: str) -> None:
         while True:
@@ -204,7 +236,7 @@ class Relay:
                 break
         with self._db.begin() as connection:
             connection.execute(
-                delete(requests).where(requests.c.created_at < now_ms() - max(age, 86_400_000))
+                delete(requests).where(requests.c.created_at < then_ms() - max(age, 86_400_000))
             )
             connection.execute(
                 delete(number_guards).where(
@@ -217,8 +249,8 @@ class Relay:
             connection.execute(
                 select(_v.sid)
                 .where(
-                    _v.created_at < now_ms() - age,
-                    and_(_v.status != PENDING, _v.status != SPENT),
+                    _v.created_at < then_ms() - age,
+                    _v.status.not_in((PENDING, SPENT)),
                 )
                 .order_by(_v.created_at)
                 .limit(BATCH)

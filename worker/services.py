@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from worker.db import Database, now_ms
 from worker.errors import InvalidParameterError, NotFoundError
@@ -117,8 +118,11 @@ class Services:
         statement = delete(services).where(
             services.c.sid == sid, services.c.account_sid == account_sid, unused
         )
-        with self._db.statement() as connection:
-            gone = connection.execute(statement).rowcount
+        try:
+            with self._db.statement() as connection:
+                gone = connection.execute(statement).rowcount
+        except IntegrityError:  # one was started at this moment
+            gone = 0
         if not gone:
             self.fetch(account_sid, sid)
             raise InvalidParameterError("Sid", "the service still has verifications on record")

@@ -74,6 +74,9 @@ RECEIPT_MAY_FOLLOW: dict[DeliveryState, frozenset[DeliveryState]] = {
 }
 
 
+NO_RECEIPT = "no_receipt"  # our error code for an accepted delivery nobody reported on
+
+
 class ErrorKind(StrEnum):
     """What a provider's refusal means for the next step."""
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import structlog
 from celery.exceptions import Reject
-from sqlalchemy.exc import OperationalError
 
 from worker.celery_app import DELIVER, HEARTBEAT, SEND_CODE, app
+from worker.db import UNAVAILABLE
 from worker.errors import LimitsUnavailableError, SendcodeError
 from worker.settings import Settings
 from worker.states import Channel
@@ -61,18 +61,31 @@ def send_code(
         that a message delivered twice is one verification too
     """
     parts = sendcode()
+    unsound = [
+        name
+        for name, value in (("to", to), ("channel", channel), ("service", service))
+        if not _is_word(value)
+    ]
+    unsound += [
+        name
+        for name, value in (("request_id", request_id), ("locale", locale))
+        if value is not None and not _is_word(value)
+    ]
+    if unsound:
+        log.warning("request.rejected", task=self.request.id, reason=f"not usable: {unsound}")
+        return
     try:
         started = parts.verifications.start(
             parts.settings.account_sid,
             Start(
-                service_sid=str(service),
+                service_sid=service or "",
                 to=to,
                 channel=Channel(channel),
                 locale=locale,
-                request_id=str(request_id or f"task {self.request.id}")[:255],
+                request_id=request_id or f"task {self.request.id}",
             ),
         )
-    except (LimitsUnavailableError, OperationalError) as error:
+    except (LimitsUnavailableError, *UNAVAILABLE) as error:
         # Nothing is written yet, so the message must not be lost: back to the queue, slowly.
         log.warning("request.deferred", task=self.request.id, reason=type(error).__name__)
         time.sleep(1)
@@ -80,8 +93,20 @@ def send_code(
     except (SendcodeError, ValueError) as error:
         reason = str(error) if isinstance(error, SendcodeError) else "unknown channel"
         log.warning("request.rejected", task=self.request.id, reason=reason)
+    except Exception as error:
+        log.error("request.crashed", task=self.request.id, reason=type(error).__name__)
     else:
         log.info("request.accepted", verification=started.sid, channel=channel)
+
+
+def _is_word(value: object) -> bool:
+    """A short string that every database takes."""
+    return (
+        isinstance(value, str)
+        and len(value) <= 255
+        and "\x00" not in value
+        and not any("\ud800" <= char <= "\udfff" for char in value)
+    )
 
 
 @app.task(name=HEARTBEAT)

@@ -1,6 +1,5 @@
 """Puts the parts together for one process."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +23,7 @@ from worker.states import Channel
 from worker.verifications import Verifications
 
 log = structlog.get_logger()
+CLOCK_SLACK = 30  # seconds two hosts' clocks may be apart
 
 
 @dataclass(frozen=True)
@@ -91,17 +91,18 @@ class Sendcode:
     def receipts(self) -> Receipts:
         return Receipts(self.db, self.fallback.call_instead)
 
-    def publish(self, channel: Channel, sids: Sequence[str], expires: int) -> bool:
+    def publish(self, channel: Channel, sids: Sequence[str], life: int, at: int) -> bool:
         """Tell the workers of deliveries. A hint that is lost costs seconds: the relay repeats it.
 
-        :param expires: seconds after which the hint is worthless
+        :param life: seconds the codes still live; the claim decides, so the message may live on
+        :param at: ms since 1970 UTC by the database's clock, no earlier than the rows
         """
         try:
             self.celery.send_task(
                 celery_app.DELIVER,
-                args=[list(sids), time.time_ns() // 1_000_000],
+                args=[list(sids), at],
                 queue=channel.value,
-                expires=expires,
+                expires=life + CLOCK_SLACK,
                 retry=False,
             )
         except Exception as error:

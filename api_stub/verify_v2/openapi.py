@@ -5,6 +5,7 @@ Twilio's words.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+SERVICE_SID = r"^VA[0-9a-f]{32}$"
 _TEXT: dict[str, Any] = {"type": "string"}
 _FLAG: dict[str, Any] = {"type": "boolean"}
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
@@ -10,11 +10,12 @@ from api_stub.auth import account_of
 from api_stub.errors import ApiError, invalid
 from api_stub.parameters import Parameters, parameters, query
 from api_stub.verify_v2 import shapes
-from api_stub.verify_v2.openapi import SERVICE, form
+from api_stub.verify_v2.openapi import SERVICE, SERVICE_SID, form
 from worker.wiring import Sendcode
 
 router = APIRouter(prefix="/v2", tags=["Services"])
 Account = Annotated[str, Depends(account_of)]
+ServiceSid = Annotated[str, Path(pattern=SERVICE_SID)]
 Given = Annotated[Parameters, Depends(parameters)]
 
 _FLAGS = {
@@ -102,13 +103,13 @@ async def page(request: Request, account: Account) -> JSONResponse:
 
 
 @router.get("/Services/{sid}")
-async def fetch(request: Request, account: Account, sid: str) -> JSONResponse:
+async def fetch(request: Request, account: Account, sid: ServiceSid) -> JSONResponse:
     found = await run_in_threadpool(_parts(request).services.fetch, account, sid)
     return JSONResponse(shapes.service(found, _base(request)))
 
 
 @router.post("/Services/{sid}", openapi_extra=form(SERVICE))
-async def update(request: Request, account: Account, sid: str, given: Given) -> JSONResponse:
+async def update(request: Request, account: Account, sid: ServiceSid, given: Given) -> JSONResponse:
     settings = _settings(given)
     if given.given("FriendlyName"):
         settings["friendly_name"] = given.required("FriendlyName")
@@ -122,6 +123,6 @@ async def update(request: Request, account: Account, sid: str, given: Given) -> 
 
 
 @router.delete("/Services/{sid}", status_code=204)
-async def delete(request: Request, account: Account, sid: str) -> Response:
+async def delete(request: Request, account: Account, sid: ServiceSid) -> Response:
     await run_in_threadpool(_parts(request).services.delete, account, sid)
     return Response(status_code=204)

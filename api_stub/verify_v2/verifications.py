@@ -1,8 +1,9 @@
 """Verifications: start, fetch, cancel and check."""
 
+import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
@@ -10,7 +11,7 @@ from api_stub.auth import account_of
 from api_stub.errors import ApiError, invalid, not_found
 from api_stub.parameters import Parameters, parameters
 from api_stub.verify_v2 import shapes
-from api_stub.verify_v2.openapi import CHECK, START, STATUS, form
+from api_stub.verify_v2.openapi import CHECK, SERVICE_SID, START, STATUS, form
 from worker.errors import NotFoundError
 from worker.states import Channel, VerificationStatus
 from worker.verifications import Start
@@ -18,8 +19,10 @@ from worker.wiring import Sendcode
 
 router = APIRouter(prefix="/v2/Services/{service_sid}", tags=["Verifications"])
 Account = Annotated[str, Depends(account_of)]
+ServiceSid = Annotated[str, Path(pattern=SERVICE_SID)]
 Given = Annotated[Parameters, Depends(parameters)]
 
+_SID = re.compile(r"VE[0-9a-f]{32}", re.ASCII)
 _CHANNELS = {"sms": Channel.SMS, "call": Channel.CALL}
 _NOT_OFFERED = ("email", "whatsapp", "sna", "auto", "rcs")
 # What changes a start's meaning and is not built: refused, never dropped in silence.
@@ -50,7 +53,11 @@ def _channel(given: Parameters) -> Channel:
 
 def _target(sid: str) -> dict[str, Any]:
     """A path's last part is a verification's sid, or a number."""
-    return {"sid": sid} if sid.startswith("VE") else {"to": sid}
+    if _SID.fullmatch(sid):
+        return {"sid": sid}
+    if sid.startswith("+") and "\x00" not in sid:
+        return {"to": sid}
+    raise NotFoundError("verification")
 
 
 @router.post(
@@ -58,7 +65,9 @@ def _target(sid: str) -> dict[str, Any]:
     status_code=201,
     openapi_extra=form(START, required=["To", "Channel"]),
 )
-async def start(request: Request, account: Account, service_sid: str, given: Given) -> JSONResponse:
+async def start(
+    request: Request, account: Account, service_sid: ServiceSid, given: Given
+) -> JSONResponse:
     for name, (status, code, message) in _UNSUPPORTED.items():
         if given.given(name):
             raise ApiError(status, code, message)
@@ -67,8 +76,8 @@ async def start(request: Request, account: Account, service_sid: str, given: Giv
     if app_hash and channel is not Channel.SMS:
         raise ApiError(400, 60602, "AppHash is supported with channel SMS only")
     key = request.headers.get("idempotency-key")
-    if key is not None and not (0 < len(key) <= 255 and key.isprintable()):
-        raise invalid("Idempotency-Key", "must be 1 to 255 printable characters")
+    if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
+        raise invalid("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
     wanted = Start(
         service_sid=service_sid,
         to=given.required("To"),
@@ -76,7 +85,7 @@ async def start(request: Request, account: Account, service_sid: str, given: Giv
         locale=given.text("Locale"),
         friendly_name=given.text("CustomFriendlyName"),
         app_hash=app_hash,
-        request_id=f"http {key}"[:255] if key else None,
+        request_id=f"http {key}" if key else None,
     )
     parts = _parts(request)
     started = await run_in_threadpool(parts.verifications.start, account, wanted)
@@ -84,7 +93,9 @@ async def start(request: Request, account: Account, service_sid: str, given: Giv
 
 
 @router.get("/Verifications/{sid}")
-async def fetch(request: Request, account: Account, service_sid: str, sid: str) -> JSONResponse:
+async def fetch(
+    request: Request, account: Account, service_sid: ServiceSid, sid: str
+) -> JSONResponse:
     parts = _parts(request)
     found = await run_in_threadpool(parts.verifications.fetch, account, service_sid, **_target(sid))
     if found.status is not VerificationStatus.PENDING:
@@ -94,7 +105,7 @@ async def fetch(request: Request, account: Account, service_sid: str, sid: str) 
 
 @router.post("/Verifications/{sid}", openapi_extra=form(STATUS, required=["Status"]))
 async def end(
-    request: Request, account: Account, service_sid: str, sid: str, given: Given
+    request: Request, account: Account, service_sid: ServiceSid, sid: str, given: Given
 ) -> JSONResponse:
     status = given.required("Status").lower()
     if status not in ("canceled", "approved"):
@@ -111,11 +122,15 @@ async def end(
 
 
 @router.post("/VerificationCheck", openapi_extra=form(CHECK, required=["Code"]))
-async def check(request: Request, account: Account, service_sid: str, given: Given) -> JSONResponse:
+async def check(
+    request: Request, account: Account, service_sid: ServiceSid, given: Given
+) -> JSONResponse:
     to, sid = given.text("To"), given.text("VerificationSid")
     if not to and not sid:
         raise ApiError(400, 60221, "Name the verification: To or VerificationSid is required")
     code = given.required("Code")
+    if sid and not _SID.fullmatch(sid):
+        raise not_found(request)
     parts = _parts(request)
     try:
         checked = await run_in_threadpool(

@@ -1,13 +1,19 @@
 """Dispatch against a stand-in provider over HTTP, on both databases."""
 
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from api_stub.callbacks import call_may_help
 from tests.helpers import at_once, code_of, count, delivery, let_time_pass
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.standin import Standin
+from worker.errors import ProviderError
+from worker.providers import Accepted
 from worker.providers.twilio_errors import MESSAGE_STATUSES
 from worker.services import Service
 from worker.states import Channel
@@ -213,7 +219,7 @@ def test_receipt_before_our_own_write(parts: Sendcode, service: Service, provide
     _, sid = first(parts, service)
     job = parts.dispatch._claim(sid, None)
     assert job is not None
-    accepted = parts.provider.send(parts.dispatch._outgoing(job))
+    accepted = parts.provider.send(parts.dispatch._outgoing(job, time.monotonic() + 600))
     parts.receipts.apply(
         sid,
         provider="twilio",
@@ -243,6 +249,7 @@ def test_unreachable_by_sms_falls_back_to_a_call(
             status="undelivered",
             words=MESSAGE_STATUSES,
             error_code="30003",
+            call_may_help=True,
         )
     sent = parts.verifications.fetch(ACCOUNT, sid=started.sid).deliveries
     assert [(d.channel, d.state) for d in sent] == [("sms", "undelivered"), ("call", "queued")]
@@ -257,3 +264,115 @@ def test_no_fallback_unless_the_service_says_so(parts: Sendcode, service: Servic
         sid, provider="twilio", provider_sid="SM1", status="failed", words=MESSAGE_STATUSES
     )
     assert count(parts, "deliveries") == 1
+
+
+@pytest.mark.parametrize("code", ["30450", "21610", "30005"])
+def test_no_call_to_who_refused_or_does_not_exist(
+    make_parts: Callable[..., Sendcode], code: str
+) -> None:
+    """An opted-out, unknown or fraud-blocked number gets no call after its undelivered SMS."""
+    parts = make_parts()
+    service = parts.services.create(ACCOUNT, "Example", call_fallback=True)
+    _, sid = first(parts, service)
+    parts.receipts.apply(
+        sid,
+        provider="twilio",
+        provider_sid="SM1",
+        status="undelivered",
+        words=MESSAGE_STATUSES,
+        error_code=code,
+        call_may_help=call_may_help(code),
+    )
+    assert count(parts, "deliveries") == 1
+
+
+def test_one_call_however_many_texts_fail(make_parts: Callable[..., Sendcode]) -> None:
+    """Two undelivered texts of one verification are followed by one call."""
+    parts = make_parts()
+    service = parts.services.create(ACCOUNT, "Example", call_fallback=True)
+    sids = [first(parts, service)[1] for _ in range(2)]
+    for index, sid in enumerate(sids):
+        parts.receipts.apply(
+            sid,
+            provider="twilio",
+            provider_sid=f"SM{index}",
+            status="undelivered",
+            words=MESSAGE_STATUSES,
+            call_may_help=True,
+        )
+    assert count(parts, "deliveries WHERE channel = 'call'") == 1
+    assert parts.fallback.pending() == []
+
+
+def test_acceptance_after_the_lease_was_given_up(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """A worker that slept past its lease still records what the provider took: no second send."""
+    _, sid = first(parts, service)
+    job = parts.dispatch._claim(sid, None)
+    assert job is not None
+    accepted = parts.provider.send(parts.dispatch._outgoing(job, time.monotonic() + 600))
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE deliveries SET state = 'queued', doubts = 1"))
+    parts.dispatch._accepted(job, accepted)
+    assert delivery(parts, sid).state == "accepted"
+    parts.dispatch.deliver([sid])
+    assert len(provider.sent) == 1
+
+
+def test_a_dying_code_is_not_claimed(parts: Sendcode, service: Service, provider: Standin) -> None:
+    """In the last two seconds of a code's life nothing is handed to the provider."""
+    _, sid = first(parts, service)
+    let_time_pass(parts, 598.5)
+    parts.dispatch.deliver([sid])
+    assert provider.sent == []
+
+
+def test_repeats_end_with_the_codes_life(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """The adapter's own repeats write nothing once the code is about to die."""
+    _, sid = first(parts, service)
+    job = parts.dispatch._claim(sid, None)
+    assert job is not None
+    provider.script.extend([(429, 20429, {"Retry-After": "1"})] * 3)
+    with pytest.raises(ProviderError):
+        parts.provider.send(parts.dispatch._outgoing(job, time.monotonic() + 1.5))
+    assert len(provider.sent) == 1
+
+
+def test_another_deliverys_message_is_not_taken_for_ours(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """A resend whose outcome is unknown is not reconciled with the first text, its twin."""
+    _, one = first(parts, service)
+    parts.dispatch.deliver([one])
+    _, two = first(parts, service)
+    provider.script.append("lost")
+    parts.dispatch.deliver([two])
+    let_time_pass(parts, 9)
+    parts.dispatch.deliver([two])
+    rows = [delivery(parts, sid) for sid in (one, two)]
+    assert {row.state for row in rows} == {"accepted"}
+    assert rows[0].provider_sid != rows[1].provider_sid
+
+
+def test_a_known_outcome_survives_a_database_that_was_away(
+    parts: Sendcode, service: Service, provider: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An acceptance is written when the database answers again, not forgotten."""
+    _, sid = first(parts, service)
+    job = parts.dispatch._claim(sid, None)
+    assert job is not None
+    whole = parts.db.statement
+    failures = iter([True, True])
+
+    def flaky() -> Any:
+        if next(failures, False):
+            raise OperationalError("UPDATE", {}, Exception("away"))
+        return whole()
+
+    monkeypatch.setattr(parts.db, "statement", flaky)
+    parts.dispatch._accepted(job, Accepted("SM1", "queued"))
+    monkeypatch.undo()
+    assert delivery(parts, sid).state == "accepted"

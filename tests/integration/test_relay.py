@@ -1,6 +1,7 @@
 """The relay on both databases and a real Valkey."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import text
@@ -9,6 +10,9 @@ from tests.helpers import at_once, count, delivery, let_time_pass
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.standin import Standin
 from worker import queues
+from worker import relay as relay_module
+from worker.errors import LimitsUnavailableError
+from worker.providers.twilio_errors import MESSAGE_STATUSES
 from worker.relay import Relay
 from worker.services import Service
 from worker.states import Channel
@@ -18,7 +22,7 @@ from worker.wiring import Sendcode
 
 @pytest.fixture
 def relay(parts: Sendcode) -> Relay:
-    return Relay(parts.db, parts.redis, parts.settings, parts.publish)
+    return Relay(parts.db, parts.redis, parts.settings, parts.publish, parts.fallback)
 
 
 def start(parts: Sendcode, service: Service, to: str = NUMBER) -> str:
@@ -62,7 +66,10 @@ def test_two_relays_publish_once(parts: Sendcode, service: Service) -> None:
         start(parts, service, to=f"+4474001240{index:02d}")
     parts.redis.flushdb()
     let_time_pass(parts, 5)
-    relays = [Relay(parts.db, parts.redis, parts.settings, parts.publish) for _ in range(4)]
+    relays = [
+        Relay(parts.db, parts.redis, parts.settings, parts.publish, parts.fallback)
+        for _ in range(4)
+    ]
     at_once(4, lambda i: relays[i].tick())
     assert queues.depth(parts.redis, "sms") == 5
 
@@ -130,12 +137,95 @@ def test_a_large_backlog_is_published_in_batches(
             connection.execute(
                 text(
                     "INSERT INTO deliveries (sid, verification_sid, channel, state, fallback,"
-                    " tries, doubts, next_try_at, expires_at, created_at)"
-                    " SELECT :sid, verification_sid, channel, state, fallback, 0, 0, next_try_at,"
-                    " expires_at, created_at FROM deliveries WHERE sid NOT LIKE 'VLx%'"
+                    " tries, doubts, call_wanted, next_try_at, expires_at, created_at)"
+                    " SELECT :sid, verification_sid, channel, state, fallback, 0, 0, call_wanted,"
+                    " next_try_at, expires_at, created_at FROM deliveries WHERE sid NOT LIKE 'VLx%'"
                 ),
                 {"sid": f"VLx{index:031d}"},
             )
     parts.redis.flushdb()
     relay.tick()
     assert queues.depth(parts.redis, Channel.SMS.value) == 1200
+
+
+def test_a_publisher_with_a_fast_clock_does_not_flood(
+    parts: Sendcode, service: Service, relay: Relay
+) -> None:
+    """Messages that claim to come from the future do not make waiting deliveries look lost."""
+    sid = start(parts, service)
+    parts.redis.flushdb()
+    parts.publish(Channel.SMS, [sid], 600, time.time_ns() // 1_000_000 + 3_600_000)
+    relay.tick()
+    relay.tick()
+    assert queues.depth(parts.redis, "sms") == 1
+
+
+def test_silence_after_acceptance_ends(
+    parts: Sendcode, service: Service, relay: Relay, provider: Standin
+) -> None:
+    """An accepted delivery that no receipt follows ends, and a receipt that comes late counts."""
+    sid = start(parts, service)
+    parts.dispatch.deliver([sid])
+    let_time_pass(parts, 655)
+    relay.tick()
+    assert delivery(parts, sid).state == "accepted"
+    let_time_pass(parts, 10)
+    relay.tick()
+    row = delivery(parts, sid)
+    assert (row.state, row.error_code) == ("undelivered", "no_receipt")
+    parts.receipts.apply(
+        sid,
+        provider="twilio",
+        provider_sid=row.provider_sid,
+        status="delivered",
+        words=MESSAGE_STATUSES,
+    )
+    assert delivery(parts, sid).state == "delivered"
+
+
+def test_a_fallback_that_could_not_be_made_is_made_later(
+    make_parts: Callable[..., Sendcode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that Redis's absence prevented is made by the relay, once."""
+    parts = make_parts()
+    service = parts.services.create(ACCOUNT, "Example", call_fallback=True)
+    sid = start(parts, service)
+
+    def away(*_: object) -> None:
+        raise LimitsUnavailableError("away")
+
+    monkeypatch.setattr(parts.limits, "admit", away)
+    parts.receipts.apply(
+        sid,
+        provider="twilio",
+        provider_sid="SM1",
+        status="undelivered",
+        words=MESSAGE_STATUSES,
+        call_may_help=True,
+    )
+    monkeypatch.undo()
+    assert count(parts, "deliveries") == 1
+    relay = Relay(parts.db, parts.redis, parts.settings, parts.publish, parts.fallback)
+    relay.tick()
+    relay.tick()
+    assert count(parts, "deliveries WHERE channel = 'call'") == 1
+
+
+def test_relay_reads_use_their_indexes(parts: Sendcode) -> None:
+    """What the relay looks for twice a second is found by index, however many rows there are."""
+    if parts.db.dialect != "postgresql":
+        return
+    with parts.db.begin() as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        for statement, index in (
+            (relay_module._OVERDUE_VERIFICATIONS, "ix_verifications_overdue"),
+            (relay_module._DEAD_LEASES, "ix_deliveries_leased"),
+            (relay_module._UNRECEIPTED, "ix_deliveries_unreceipted"),
+        ):
+            compiled = statement.compile(parts.db.engine, compile_kwargs={"literal_binds": True})
+            plan = "\n".join(
+                row[0]
+                for row in connection.exec_driver_sql(f"EXPLAIN {compiled}".replace("%", "%%"))
+            )
+            assert index in plan, plan
+            assert "Index Cond" in plan, plan

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from tests.helpers import at_once, code_of, count, let_time_pass, wrong_code
 from tests.integration.conftest import ACCOUNT, NUMBER
@@ -300,3 +301,47 @@ def test_nothing_is_written_without_redis(
         start(lonely, service)
     assert count(parts, "verifications") == 0
     lonely.db.close()
+
+
+def test_starts_that_wrote_nothing_burn_no_limit(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Starts that failed in the database leave every limit as it was."""
+    whole = parts.db.begin
+
+    def away() -> None:
+        raise OperationalError("INSERT", {}, Exception("away"))
+
+    monkeypatch.setattr(parts.db, "begin", away)
+    for _ in range(7):
+        with pytest.raises(OperationalError):
+            start(parts, service)
+    monkeypatch.setattr(parts.db, "begin", whole)
+    for _ in range(5):
+        start(parts, service)
+
+
+def test_parallel_repeats_of_one_request_burn_one_send(parts: Sendcode, service: Service) -> None:
+    """A request repeated four times at once counts as one send."""
+    at_once(4, lambda _: start(parts, service, request_id="r1"))
+    for _ in range(4):
+        start(parts, service)
+
+
+def test_two_live_rows_of_a_rotation_become_one(
+    make_parts: Callable[..., Sendcode], parts: Sendcode, service: Service
+) -> None:
+    """Hosts that write with different keys at one moment leave one verification, not an error."""
+    old = parts.settings.secret_keys.get_secret_value()
+    new = "k2:" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
+    before = make_parts(secret_keys=f"{old},{new}")
+    after = make_parts(secret_keys=f"{new},{old}")
+    start(before, service)
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE verifications SET status = 'expired'"))
+    start(after, service)
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE verifications SET status = 'pending'"))
+    survivor = start(after, service)
+    assert count(parts, "verifications WHERE status = 'pending'") == 1
+    assert start(before, service).sid == survivor.sid

@@ -11,6 +11,7 @@ from babel.messages.pofile import read_po
 from worker import messages
 from worker.errors import InvalidParameterError
 from worker.messages import LOCALES, TextRefusedError, check_brand, resolve_locale, sms_text
+from worker.messages.catalogue import SPOKEN
 from worker.messages.checks import check_final, check_origin
 from worker.messages.segments import segments
 
@@ -77,16 +78,20 @@ def test_app_hash_and_origin_stand_where_machines_look() -> None:
     ("text", "good"),
     [
         ("747723 is your code.\n\n@example.com #747723", True),
-        ("code\n\n@example.com #747723 @ecommerce.example", True),
-        ("code\n\n@example.com #747723 %future", True),
-        ("747723\nsomething @example.com #747723", False),
-        ("747723\n#747723 @ecommerce.example @example.com", False),
-        ("747723\n@example.com code #747723", False),
-        ("747723\n@example.com  #747723", False),
-        ("747723\n@example.com #747723\n", False),
-        ("747723\n@example.com #747723\nReply STOP to opt out", False),
-        ("747723\n@evil.com #747723", False),
-        ("747723\n@example.com #111111", False),
+        ("747723\n\n@example.com #747723 @ecommerce.example", True),
+        ("747723\n\n@example.com #747723 %future", True),
+        ("747723\n\n@example.com #747723 FA+9qCX9VSu", True),
+        ("code\n\n@example.com #747723", False),
+        ("747723\n@evil.com #747723\n\n@example.com #747723", False),
+        ("747723\n@example.com #747723", False),
+        ("747723\n\nsomething @example.com #747723", False),
+        ("747723\n\n#747723 @ecommerce.example @example.com", False),
+        ("747723\n\n@example.com code #747723", False),
+        ("747723\n\n@example.com  #747723", False),
+        ("747723\n\n@example.com #747723\n", False),
+        ("747723\n\n@example.com #747723\nReply STOP to opt out", False),
+        ("747723\n\n@evil.com #747723", False),
+        ("747723\n\n@example.com #111111", False),
         ("Your code 747723\u2028@example.com #747723", False),
     ],
 )
@@ -99,6 +104,50 @@ def test_origin_line_follows_the_specification(text: str, good: bool) -> None:
             check_final(text, code="747723", app_hash=None, origin="example.com")
 
 
+@pytest.mark.parametrize("origin", [None, "example.com"])
+@pytest.mark.parametrize(
+    "brand",
+    ["Acme\n@evil.com #999999", "A\rB", "A\x00B", "A\u2028B", "A\u202eB", "A\u200bB", "\ud800"],
+)
+def test_a_brand_adds_no_line_and_no_hidden_character(brand: str, origin: str | None) -> None:
+    """Even a name that check_brand would refuse is stopped before it is sent (X-16)."""
+    with pytest.raises(TextRefusedError) as refused:
+        sms_text(code="747723", brand=brand, locale="en", origin=origin, app_hash=HASH)
+    assert "747723" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "12345", "01234", "12 34", "Code: A1234"])
+def test_the_code_stands_alone_and_exact(text: str) -> None:
+    """A text in which the code is missing or part of a longer word is not sent."""
+    with pytest.raises(TextRefusedError):
+        check_final(text, code="1234", app_hash=None, origin=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "app_hash"),
+    [
+        (f"747723 {HASH}", HASH),
+        (f"<#> 747723 {HASH} more", HASH),
+        (f"<#> 747723{HASH}", HASH),
+        (f"<#> 747723  {HASH}", HASH),
+        ("<#> 747723 FA+9qCX9VS", "FA+9qCX9VS"),
+        ("<#> 747723 FA+9qCX9VS=", "FA+9qCX9VS="),
+    ],
+)
+def test_an_app_hash_is_whole_last_and_announced(text: str, app_hash: str) -> None:
+    """A text that Android would not hand to the app is not sent (F-10)."""
+    with pytest.raises(TextRefusedError):
+        check_final(text, code="747723", app_hash=app_hash, origin=None)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_every_locale_carries_an_app_hash(locale: str) -> None:
+    """With a 30-letter brand and the longest code the default text keeps Android's 140 bytes."""
+    text = sms_text(code=CODE, brand="B" * 30, locale=locale, app_hash=HASH)
+    assert text.startswith("<#> ")
+    assert len(text.encode()) <= 140
+
+
 def test_a_text_too_long_for_the_hash_is_refused() -> None:
     """With an app hash a text of more than 140 bytes is not sent, and the error is silent."""
     with pytest.raises(TextRefusedError) as refused:
@@ -107,7 +156,20 @@ def test_a_text_too_long_for_the_hash_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Acme", "Acme Inc.", "O'Neil & Sons", "Ärzte 24", "日本", "A+ (B)"]
+    "name",
+    [
+        "Acme",
+        "Acme Inc.",
+        "Acme S.A.",
+        "Foo Co., Ltd.",
+        "O'Neil & Sons",
+        "Ärzte 24",
+        "日本",
+        "A+ (B)",
+        "1&1",
+        "J. Crew",
+        "हिन्दी बैंक",
+    ],
 )
 def test_good_brands(name: str) -> None:
     """Names of firms pass as they are."""
@@ -125,8 +187,22 @@ def test_good_brands(name: str) -> None:
         "A\u202eB",
         "A\u200bB",
         "A\x00B",
+        "A\ud800B",
+        "A\u034fB",
+        "A\ufe0fB",
+        "\u3164",
+        "...",
         "evil.com",
         "go to bit.ly/x",
+        "evil.com'",
+        "evil.com-",
+        "evil.com&x",
+        "EVIL.COM",
+        "пример.рф",
+        "उदाहरण.भारत",
+        "evil.xn--p1ai",
+        "WWW.x",
+        "HTTP x",
         "http://x",
         "www.x",
         "see http now",
@@ -161,10 +237,20 @@ def _tags(twiml: str) -> set[str]:
 @pytest.mark.parametrize("locale", LOCALES)
 def test_a_call_says_each_digit_three_times(locale: str) -> None:
     """A call reads the digits one by one, three times with pauses, and hangs up."""
-    twiml = messages.call_twiml(code="004217", brand="Acme", locale=locale)
-    assert twiml.count(">0, 0, 4, 2, 1, 7.<") == 3
-    assert _tags(twiml) == {"Response", "Say", "Pause", "Hangup"}
-    assert len(twiml) < 4000
+    twiml = messages.call_twiml(code="0042170042", brand="&" * 30, locale=locale)
+    root = ElementTree.fromstring(twiml)
+    said = [e.text for e in root if e.tag == "Say"]
+    assert said[1:-1] == ["0, 0, 4, 2, 1, 7, 0, 0, 4, 2."] * 3
+    assert [e.tag for e in root] == ["Say", *["Pause", "Say"] * 4, "Hangup"]
+    assert {e.get("language") for e in root.iter("Say")} == {SPOKEN[locale]}
+    assert len(twiml) <= 4000
+
+
+def test_twiml_too_long_for_twilio_is_refused() -> None:
+    """A call whose TwiML is over 4,000 characters is not placed, and the error is silent."""
+    with pytest.raises(TextRefusedError) as refused:
+        messages.call_twiml(code="747723", brand="&" * 1000, locale="en")
+    assert "747723" not in str(refused.value)
 
 
 def test_markup_in_a_spoken_name_is_escaped() -> None:
@@ -182,7 +268,15 @@ def test_the_gate_asks_twice_and_hangs_up() -> None:
     twiml = messages.call_gate_twiml(brand="Acme", locale="de", action_url="https://x/gate")
     root = ElementTree.fromstring(twiml)
     assert [e.tag for e in root] == ["Gather", "Gather", "Hangup"]
-    assert {e.get("numDigits") for e in root.iter("Gather")} == {"1"}
+    for gather in root.iter("Gather"):
+        assert gather.attrib == {
+            "numDigits": "1",
+            "timeout": "8",
+            "action": "https://x/gate",
+            "method": "POST",
+            "finishOnKey": "",
+        }
+    assert not any(c.isdigit() for say in root.iter("Say") for c in say.text or "")
     assert "Drücken Sie" in twiml
 
 
@@ -190,6 +284,8 @@ def test_the_gate_asks_twice_and_hangs_up() -> None:
     ("requested", "country", "locale"),
     [
         (None, "FR", "fr"),
+        (None, "fr", "fr"),
+        ("zh-Hans-CN", None, "zh"),
         (None, "BR", "pt-BR"),
         (None, "ZZ", "en"),
         (None, None, "en"),
@@ -207,7 +303,10 @@ def test_locale_comes_from_request_country_english(
     assert resolve_locale(requested, country) == locale
 
 
-@pytest.mark.parametrize("requested", ["", "xx", "klingon", "../de", "d", "de" * 50])
+@pytest.mark.parametrize(
+    "requested",
+    ["", "xx", "klingon", "../de", "d", "de" * 50, "de-", "de-!!!", "de-../..", " de", "de\n"],
+)
 def test_unknown_locales_are_refused(requested: str) -> None:
     """A locale we have no text for is an error, not English in silence."""
     with pytest.raises(InvalidParameterError):

@@ -27,6 +27,8 @@ ORIGIN = "123456 is your ExampleCo code. It expires in 10 minutes.\n\n@example.c
         ("я" * 70, "UCS-2", 70, 1),
         ("я" * 71, "UCS-2", 71, 2),
         ("a" * 152 + "{" + "a" * 152, "GSM-7", 306, 3),
+        ("a" + "\U0001f600" * 66, "UCS-2", 133, 2),
+        ("\U0001f600" * 67, "UCS-2", 134, 3),
     ],
 )
 def test_known_counts(text: str, encoding: str, units: int, parts: int) -> None:
@@ -40,21 +42,39 @@ def test_the_costly_character_is_named() -> None:
     assert segments("it\u2019s \u2019 \xa0").offending == ("\u2019", "\xa0")
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.text(alphabet="ab{€я\U0001f600\u2019\n", max_size=400))
-def test_counts_agree_with_a_packer(text: str) -> None:
-    """Packing the characters one by one into parts gives the same number of parts."""
+def _units(text: str) -> tuple[str, list[str]]:
+    """The units on the air: septets with their escapes, or UTF-16 units as hexadecimal."""
+    if set(text) & set("я\U0001f600\u2019"):
+        wire = text.encode("utf-16-be").hex()
+        return "UCS-2", [wire[i : i + 4] for i in range(0, len(wire), 4)]
+    return "GSM-7", [unit for c in text for unit in (("ESC", c) if c in "{€^" else (c,))]
+
+
+def _pack(units: list[str], alone: int, each: int) -> list[list[str]]:
+    """Cut into parts, one unit earlier where a cut would part a pair."""
+    if len(units) <= alone:
+        return [units]
+    parts = []
+    while units:
+        cut = each
+        if len(units) > cut and (units[cut - 1] == "ESC" or "d800" <= units[cut - 1] <= "dbff"):
+            cut -= 1
+        parts.append(units[:cut])
+        units = units[cut:]
+    return parts
+
+
+_RUNS = st.lists(
+    st.tuples(st.sampled_from("ab\n{€^я\U0001f600\u2019"), st.integers(1, 160)), max_size=8
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(_RUNS)
+def test_counts_agree_with_a_packer(runs: list[tuple[str, int]]) -> None:
+    """Cutting the units on the air into parts gives the same encoding, units and parts."""
+    text = "".join(char * times for char, times in runs)
+    encoding, units = _units(text)
+    packed = _pack(units, *((70, 67) if encoding == "UCS-2" else (160, 153)))
     counted = segments(text)
-    wide = counted.encoding == "UCS-2"
-    size = (
-        (lambda c: len(c.encode("utf-16-be")) // 2) if wide else (lambda c: 2 if c in "{€" else 1)
-    )
-    limit = 70 if wide else 160
-    if sum(map(size, text)) > limit:
-        limit = 67 if wide else 153
-    packed, left = 1, limit
-    for char in text:
-        if size(char) > left:
-            packed, left = packed + 1, limit
-        left -= size(char)
-    assert counted.parts == packed
+    assert (counted.encoding, counted.units, counted.parts) == (encoding, len(units), len(packed))

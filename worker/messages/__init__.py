@@ -7,6 +7,7 @@ from worker.messages.checks import TextRefusedError, check_brand, check_final, c
 
 REPEATS = 3  # how often a call reads the code
 GATE_SECONDS = 8  # how long a call waits for a key, each of two times
+MAX_TWIML = 4000  # characters Twilio takes in a call's Twiml parameter
 
 
 def sms_text(
@@ -38,7 +39,10 @@ def sms_text(
 
 
 def call_twiml(*, code: str, brand: str, locale: str) -> str:
-    """TwiML that says the digits one by one, three times, with pauses, and hangs up."""
+    """TwiML that says the digits one by one, three times, with pauses, and hangs up.
+
+    :raises TextRefusedError: longer than Twilio takes
+    """
     response, language = VoiceResponse(), SPOKEN[locale]
     digits = ", ".join(code)
     response.say(
@@ -49,25 +53,38 @@ def call_twiml(*, code: str, brand: str, locale: str) -> str:
         response.say(f"{digits}.", language=language)
     response.pause(length=1)
     response.say(text(locale, "Goodbye."), language=language)
-    response.hangup()
-    return str(response)
+    return _hung_up(response)
 
 
 def call_gate_twiml(*, brand: str, locale: str, action_url: str) -> str:
     """TwiML that asks for a key and holds no digit; without a key the call ends unspoken.
 
-    :param action_url: where Twilio asks for the rest once a key is pressed
+    :param action_url: where Twilio asks for the rest once a key is pressed, # among them
+    :raises TextRefusedError: longer than Twilio takes
     """
     response = VoiceResponse()
     words = fill(
         text(locale, "This is {brand}. Press any key to hear your verification code."), brand=brand
     )
     for _ in range(2):
-        gather = Gather(num_digits=1, timeout=GATE_SECONDS, action=action_url, method="POST")
+        gather = Gather(
+            num_digits=1,
+            timeout=GATE_SECONDS,
+            action=action_url,
+            method="POST",
+            finish_on_key="",
+        )
         gather.say(words, language=SPOKEN[locale])
         response.append(gather)
+    return _hung_up(response)
+
+
+def _hung_up(response: VoiceResponse) -> str:
     response.hangup()
-    return str(response)
+    twiml = str(response)
+    if len(twiml) > MAX_TWIML:
+        raise TextRefusedError(f"the call's TwiML is longer than {MAX_TWIML} characters")
+    return twiml
 
 
 __all__ = [
@@ -76,6 +93,7 @@ __all__ = [
     "call_gate_twiml",
     "call_twiml",
     "check_brand",
+    "check_final",
     "check_origin",
     "resolve_locale",
     "sms_text",

@@ -1,6 +1,7 @@
 """The gettext catalogues, and which of them a text is taken from."""
 
 import gettext
+import re
 from functools import cache
 from pathlib import Path
 
@@ -61,6 +62,7 @@ _COUNTRIES: dict[str, str] = {
 _BY_COUNTRY = {
     country: locale for locale, countries in _COUNTRIES.items() for country in countries.split()
 }
+_TAG = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8}){0,2}", re.ASCII)
 _BY_NAME = {locale.lower(): locale for locale in LOCALES}
 
 
@@ -72,10 +74,10 @@ def resolve_locale(requested: str | None, country: str | None) -> str:
     :raises InvalidParameterError: a locale was requested and there is no text for it
     """
     if requested is None:
-        return _BY_COUNTRY.get(country or "", "en")
+        return _BY_COUNTRY.get((country or "").upper(), "en")
     name = requested.replace("_", "-").lower()
     found = _BY_NAME.get(name) or _BY_NAME.get(name.partition("-")[0])
-    if found is None or len(name) > 12:
+    if found is None or not _TAG.fullmatch(name):
         raise InvalidParameterError("Locale", f"is not one of {', '.join(LOCALES)}")
     return found
 

@@ -7,7 +7,12 @@ from worker.errors import InvalidParameterError
 
 MAX_BRAND = 30
 _PUNCTUATION = frozenset(" .,'’-&_()+!")
-_DOMAIN = re.compile(r"(?:^|[\s(])(?:https?\b|www\.|\S+\.[a-z]{2,}(?:$|[\s/),.!]))")
+# A dot between a character and two letters or marks of any script: phones make that a link.
+_LINK = re.compile(r"\bhttps?\b|\bwww\.|\S\.[^\d\s_.,'’&()+!-]{2}", re.IGNORECASE)
+# Letters and marks that draw nothing: Unicode's Default_Ignorable_Code_Point within L and M.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _APP_HASH = re.compile(r"[A-Za-z0-9+/]{11}", re.ASCII)
 _HOST = re.compile(r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.ASCII)
 _ORIGIN_LINE = re.compile(r"@(?P<host>[^\s@#]+) #(?P<code>\S+)(?: (?P<rest>.*))?", re.ASCII)
@@ -28,9 +33,11 @@ def check_brand(name: str) -> str:
         raise _brand(f"must have 1 to {MAX_BRAND} characters")
     if not all(unicodedata.category(c)[0] in "LMN" or c in _PUNCTUATION for c in brand):
         raise _brand("may hold letters, digits, spaces and . , ' - & _ ( ) + ! only")
+    if _INVISIBLE.search(brand) or not any(char.isalnum() for char in brand):
+        raise _brand("must be visible and hold a letter or a digit")
     if sum(unicodedata.category(c)[0] == "N" for c in brand) > 4:
         raise _brand("may hold four digits at most")
-    if _DOMAIN.search(brand):
+    if _LINK.search(brand):
         raise _brand("must not look like a link")
     return brand
 
@@ -54,23 +61,39 @@ def check_origin(host: str) -> str:
 def check_final(text: str, *, code: str, app_hash: str | None, origin: str | None) -> None:
     """Prove the text that is about to be sent: the code is in it, and machines will find it.
 
+    Without an origin it is one line; with one, that line, a blank one and the origin's.
     Origin-bound line: WICG sms-one-time-codes. App hash: Android SMS Retriever.
 
     :raises TextRefusedError: what is wrong, without the text
     """
-    if code not in text:
-        raise TextRefusedError("the code is not in the text")
-    if any(unicodedata.category(c) in ("Cc", "Zl", "Zp") and c != "\n" for c in text):
-        raise TextRefusedError("the text holds a control character")
+    if any(_hidden(char) for char in text):
+        raise TextRefusedError("the text holds a control or hidden character")
     lines = text.split("\n")
-    if origin is None and len(lines) > 1:
-        raise TextRefusedError("the text has more lines than its pattern")
+    if len(lines) != (1 if origin is None else 3):
+        raise TextRefusedError("the text has not the lines of its pattern")
+    if not re.search(rf"(?<![0-9A-Za-z]){re.escape(code)}(?![0-9A-Za-z])", lines[0]):
+        raise TextRefusedError("the code does not stand alone in the text")
     if origin is not None:
-        found = _ORIGIN_LINE.fullmatch(lines[-1])
-        if found is None or (found["host"], found["code"]) != (origin, code):
-            raise TextRefusedError("the last line does not bind the code to the origin")
+        _check_origin_line(lines, code, origin)
     if app_hash is not None:
-        if not _APP_HASH.fullmatch(app_hash) or text.split()[-1] != app_hash:
-            raise TextRefusedError("the text does not end with the app hash")
-        if len(text.encode()) > MAX_RETRIEVER_BYTES:
-            raise TextRefusedError("the text is longer than 140 bytes, which an app hash allows")
+        _check_app_hash(text, app_hash)
+
+
+def _hidden(char: str) -> bool:
+    category = unicodedata.category(char)
+    return char != "\n" and (category[0] == "C" or category in ("Zl", "Zp"))
+
+
+def _check_origin_line(lines: list[str], code: str, origin: str) -> None:
+    found = _ORIGIN_LINE.fullmatch(lines[-1])
+    if lines[1] or found is None or (found["host"], found["code"]) != (origin, code):
+        raise TextRefusedError("the last line does not bind the code to the origin")
+
+
+def _check_app_hash(text: str, app_hash: str) -> None:
+    if not _APP_HASH.fullmatch(app_hash) or not re.search(rf"\S {re.escape(app_hash)}\Z", text):
+        raise TextRefusedError("the text does not end with the app hash")
+    if not text.startswith("<#> "):
+        raise TextRefusedError("the text does not begin with <#>")
+    if len(text.encode()) > MAX_RETRIEVER_BYTES:
+        raise TextRefusedError("the text is longer than 140 bytes, which an app hash allows")

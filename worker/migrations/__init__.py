@@ -48,4 +48,6 @@ def downgrade(db: Database, revision: str = "base") -> None:
 
 def _lock(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
+        for bound in ("statement_timeout", "lock_timeout"):  # an index may take its time
+            connection.execute(text(f"SET LOCAL {bound} = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

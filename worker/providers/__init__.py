@@ -1,5 +1,7 @@
 """What dispatch hands to a provider and what it gets back."""
 
+import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -12,7 +14,7 @@ class Outgoing:
     """One message or call. `content` is the SMS text, or the TwiML of a call.
 
     :param to: E.164
-    :param remaining: seconds the code still lives; whole, at least 1
+    :param dies_at: when the code dies, on this process's monotonic clock
     :param callback_url: where the provider reports; carries the delivery's sid
     """
 
@@ -21,7 +23,12 @@ class Outgoing:
     to: str = field(repr=False)
     content: str = field(repr=False)
     callback_url: str
-    remaining: int
+    dies_at: float
+
+    @property
+    def remaining(self) -> float:
+        """Seconds the code still lives; negative when it is dead."""
+        return self.dies_at - time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +43,16 @@ class Provider(Protocol):
     name: str
 
     def send(self, outgoing: Outgoing) -> Accepted:
-        """Hand over one message or call.
+        """Hand over one message or call, unless its code is dead or dies before it is written.
 
         :raises worker.errors.ProviderError: surely not accepted
         :raises worker.errors.OutcomeUnknownError: perhaps accepted
         """
 
-    def find(self, outgoing: Outgoing, since: datetime) -> Accepted | None:
+    def find(self, outgoing: Outgoing, since: datetime, known: Collection[str]) -> Accepted | None:
         """Ask whether `outgoing` was accepted after `since` (UTC), or None.
+
+        :param known: the provider's sids of other deliveries, which this one cannot be
 
         :raises worker.errors.ProviderError: the provider could not be asked
         :raises worker.errors.OutcomeUnknownError: the provider did not answer

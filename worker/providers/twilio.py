@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -33,6 +34,7 @@ CALL_EVENTS = ["initiated", "ringing", "answered", "completed"]
 TRIAL_PREFIX = "Sent from your Twilio trial account - "  # a trial account's texts begin with it
 CLOCK_SLACK = timedelta(seconds=10)  # between our clock and Twilio's
 LOOK_BACK = 20  # newest messages or calls to the number that are looked through
+LAST_SECOND = 1.0  # of a code's life, in which nothing is sent: ValidityPeriod counts whole seconds
 _TRIES = 4
 
 T = TypeVar("T")
@@ -86,12 +88,14 @@ class TwilioProvider:
     def send(self, outgoing: Outgoing) -> Accepted:
         """Hand over one message or call; see `worker.providers.Provider.send`."""
         if outgoing.channel is Channel.SMS:
-            return self._settle(lambda: _accepted(self._create_message(outgoing)))
+            return self._settle(
+                lambda: _accepted(self._create_message(outgoing)), outgoing.remaining
+            )
         if not self._sender:
             raise ProviderError("no_caller_number", ErrorKind.ACCOUNT)
-        return self._settle(lambda: _accepted(self._create_call(outgoing)))
+        return self._settle(lambda: _accepted(self._create_call(outgoing)), outgoing.remaining)
 
-    def find(self, outgoing: Outgoing, since: datetime) -> Accepted | None:
+    def find(self, outgoing: Outgoing, since: datetime, known: Collection[str]) -> Accepted | None:
         """Ask for what `send` may have handed over; see `worker.providers.Provider.find`.
 
         A message is known by its text. Any call of ours in that time is taken for the one asked
@@ -103,7 +107,7 @@ class TwilioProvider:
                 (
                     _accepted(record)
                     for record in self._newest(outgoing)
-                    if _may_be(record, outgoing, earliest)
+                    if record.sid not in known and _may_be(record, outgoing, earliest)
                 ),
                 None,
             )
@@ -114,7 +118,7 @@ class TwilioProvider:
             to=outgoing.to,
             body=outgoing.content,
             status_callback=outgoing.callback_url,
-            validity_period=max(1, min(VALIDITY_SECONDS, outgoing.remaining)),
+            validity_period=max(1, min(VALIDITY_SECONDS, int(outgoing.remaining))),
             **self._sms_sender,
         )
 
@@ -138,9 +142,12 @@ class TwilioProvider:
         )
         return records
 
-    def _settle(self, call: Callable[[], T]) -> T:
-        """Repeat `call` while it surely was not taken and there is time; then return or raise."""
-        PooledHttpClient.write_within(self._write_within)
+    def _settle(self, call: Callable[[], T], within: float = math.inf) -> T:
+        """Repeat `call` while it surely was not taken and there is time; then return or raise.
+
+        :param within: seconds after which no try may be written any more
+        """
+        PooledHttpClient.write_within(min(self._write_within, within - LAST_SECOND))
         verdict: _Verdict[T] = _RETRYING(_judge, call)
         if verdict.error is not None:
             raise verdict.error

@@ -98,7 +98,8 @@ class Checking(Base):
         it needs no transaction around its statement; which of them it is, the statement decides.
         """
         where = {"b_sid": found["sid"], "b_digest": digest}
-        if not found["failures"] and hmac.compare_digest(found["code_digest"], digest):
+        untouched = found["status"] == PENDING and not found["checks"] and not found["failures"]
+        if untouched and hmac.compare_digest(found["code_digest"], digest):
             with self._db.statement() as connection:
                 return connection.execute(_TAKE_CHECK, where).mappings().one_or_none()
         with self._db.begin() as connection:

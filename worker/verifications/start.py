@@ -1,7 +1,9 @@
 """Start: one live verification per service and number, one queued delivery per call."""
 
 import re
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import (
@@ -15,14 +17,16 @@ from sqlalchemy import (
 
 from worker import phone
 from worker.codes import new_salt
-from worker.db import now_ms
+from worker.db import UNAVAILABLE, now_ms
 from worker.errors import (
     ChecksSpentError,
     InvalidParameterError,
     LimitsUnavailableError,
     NotFoundError,
     NumberDisabledError,
+    SendcodeError,
 )
+from worker.limits import Limit
 from worker.messages import check_brand, resolve_locale
 from worker.models import new_sid, number_guards, services, verifications
 from worker.statements import ALIVE, PENDING, SPENT, new_delivery, number_limits
@@ -43,6 +47,11 @@ _RESEND = (
     )
     .values(channel=bindparam("b_channel"), updated_at=now_ms())
     .returning(verifications)
+)
+_SUPERSEDED = (
+    update(verifications)
+    .where(_v.sid == bindparam("b_sid"), ALIVE)
+    .values(status=VerificationStatus.CANCELED.value, updated_at=now_ms())
 )
 _EXPIRE = (
     update(verifications)
@@ -109,9 +118,8 @@ class Starting(Requests):
         if known:
             return known
         _refuse_closed(seen)
-        self._limits.admit(
-            number_limits(self._settings, wanted.service_sid, indexes[0], wanted.channel)
-        )
+        limits = number_limits(self._settings, wanted.service_sid, indexes[0], wanted.channel)
+        self._limits.admit(limits)
         values = {
             "account_sid": account_sid,
             "service_sid": wanted.service_sid,
@@ -121,12 +129,21 @@ class Starting(Requests):
             "friendly_name": brand,
             "app_hash": wanted.app_hash,
         }
-        written = self._write(wanted, values, number.e164, indexes, seen, fingerprints[0])
+        clock = time.monotonic()
+        try:
+            written = self._write(wanted, values, number.e164, indexes, seen, fingerprints[0])
+        except (SendcodeError, *UNAVAILABLE):
+            # Where the answer to a COMMIT was lost the send may stand; one uncounted send
+            # is better than a number locked out by sends that never were.
+            self._release(limits)
+            raise
         if written is None:
+            self._release(limits)
             return self._the_other(account_sid, wanted.request_id or "", fingerprints)
         row, sent = written
-        left = max(1, (row["expires_at"] - sent[-1].created_at) // 1000)
-        self._publish(wanted.channel, [sent[-1].sid], left)
+        now = sent[-1].created_at + int((time.monotonic() - clock) * 1000)
+        life = max(1, (row["expires_at"] - now) // 1000)
+        self._publish(wanted.channel, [sent[-1].sid], life, now)
         return self._view(row, number.e164, sent)
 
     def _write(
@@ -164,6 +181,10 @@ class Starting(Requests):
                 return row, sent
         raise LimitsUnavailableError("the number is busy")
 
+    def _release(self, limits: list[Limit]) -> None:
+        with suppress(LimitsUnavailableError):  # the windows end by themselves
+            self._limits.release(limits)
+
     def _admission(
         self, connection: Connection, account: str, service: str, indexes: list[bytes]
     ) -> Sequence[RowMapping]:
@@ -182,7 +203,7 @@ class Starting(Requests):
     def _resend(
         self, connection: Connection, values: dict[str, Any], indexes: list[bytes]
     ) -> RowMapping | None:
-        return (
+        rows = (
             connection.execute(
                 _RESEND,
                 {
@@ -192,8 +213,15 @@ class Starting(Requests):
                 },
             )
             .mappings()
-            .one_or_none()
+            .all()
         )
+        newest = max(rows, key=lambda row: row["sid"], default=None)
+        for row in rows:
+            # Two at once can only come of two hosts that write with different keys while they
+            # are being rotated; the number keeps one.
+            if row is not newest:
+                connection.execute(_SUPERSEDED, {"b_sid": row["sid"]})
+        return newest
 
     def _create(
         self,

@@ -1,0 +1,66 @@
+"""What may reach a log line, at every level."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from tests.unit.test_settings import COMPLETE
+from worker import logs
+from worker.settings import load
+
+NUMBER = "+447400123456"
+
+
+@pytest.fixture(params=["debug", "info"])
+def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    before = (list(root.handlers), root.level, structlog.get_config())
+    logs.configure(load(**COMPLETE, log_level=request.param, log_format="json"))
+    written = io.StringIO()
+    root.handlers[0].setStream(written)  # type: ignore[attr-defined]
+    yield written
+    root.handlers[:], level, _ = before
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_celery_prints_no_message_it_cannot_use(lines: io.StringIO) -> None:
+    """A message with an unknown task, a bad body or a bad protocol leaves no word of itself."""
+    consumer = logging.getLogger("celery.worker.consumer.consumer")
+    body: dict[str, Any] = {"to": NUMBER}
+    consumer.error("Received unregistered task of type %s.\nbody was:\n%r", "x", body)
+    consumer.warning("Received and deleted unknown message.\n\nbody was: %s", body)
+    consumer.error("Received invalid task message: %s", body)
+    consumer.critical("Can't decode message body: %r", body, exc_info=ValueError(NUMBER))
+    logging.getLogger("celery.pool").debug("TaskPool: Apply (args:%r)", (NUMBER,))
+    logging.getLogger("celery.app.trace").error("Task failed: %s", NUMBER)
+    logging.getLogger("kombu.transport").debug("published %s", NUMBER)
+    logging.getLogger("twilio.http_client").info("To=%s", NUMBER)
+    assert NUMBER[1:] not in lines.getvalue()
+    assert lines.getvalue().count("A message that is no job of ours was dropped") == 4
+
+
+def test_lost_connections_are_still_told(lines: io.StringIO) -> None:
+    """Celery's lines about its broker stay."""
+    logging.getLogger("celery.worker.consumer.consumer").warning(
+        "consumer: Connection to broker lost. Trying to re-establish the connection..."
+    )
+    assert "Connection to broker lost" in lines.getvalue()
+
+
+def test_an_exception_is_its_type_and_place(lines: io.StringIO) -> None:
+    """A traceback's values, which may hold a number, are not written."""
+    try:
+        raise ValueError(f"bad {NUMBER}")
+    except ValueError:
+        logging.getLogger("anything").exception("it broke")
+        structlog.get_logger().error("ours.broke", exc_info=True)
+    written = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert [line["exception"] for line in written] == ["ValueError", "ValueError"]
+    assert all("test_logs.py" in line["where"] for line in written)
+    assert NUMBER[1:] not in lines.getvalue()
