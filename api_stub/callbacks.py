@@ -8,8 +8,8 @@ from fastapi.concurrency import run_in_threadpool
 
 from api_stub.errors import ApiError
 from worker.providers.twilio import valid_signature
-from worker.providers.twilio_errors import CALL_STATUSES, MESSAGE_STATUSES, kind_of
-from worker.states import Channel, DeliveryState, ErrorKind
+from worker.providers.twilio_errors import CALL_STATUSES, MESSAGE_STATUSES, call_may_help
+from worker.states import Channel, DeliveryState
 from worker.wiring import Sendcode
 
 log = structlog.get_logger()
@@ -47,21 +47,6 @@ async def _signed_form(request: Request) -> dict[str, str]:
 def _refuse(reason: str) -> ApiError:
     log.warning("webhook.rejected", reason=reason)
     return ApiError(403, 20003, "The request is not signed for this URL")
-
-
-def call_may_help(error_code: str | None) -> bool:
-    """A text that did not arrive is no reason to call somebody who refused it or does not exist."""
-    if not error_code:
-        return True
-    return (
-        error_code.isascii()
-        and error_code.isdigit()
-        and kind_of(int(error_code[:9]))
-        in (
-            ErrorKind.CHANNEL,
-            ErrorKind.TRANSIENT,
-        )
-    )
 
 
 @router.post("/gate/{delivery_sid}")

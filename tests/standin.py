@@ -82,6 +82,12 @@ def _handler(standin: Standin) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
+            name = parts.path.rsplit("/", 1)[-1].removesuffix(".json")
+            if name not in ("Messages", "Calls"):
+                with lock:
+                    found = [r for r in standin.kept if r["sid"] == name]
+                self._answer(*((200, found[0]) if found else (404, {"code": 20404})))
+                return
             kind = "messages" if "Messages" in parts.path else "calls"
             to = parse_qs(parts.query).get("To", [None])[0]
             with lock:

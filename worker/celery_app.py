@@ -10,6 +10,7 @@ from worker.settings import Settings
 QUEUES = ("sms", "call", "relay")
 DELIVER = "sendcode.deliver"
 SEND_CODE = "sendcode.send_code"
+ENQUIRE = "sendcode.enquire"
 HEARTBEAT = "sendcode.heartbeat"
 
 

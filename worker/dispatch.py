@@ -41,6 +41,8 @@ _d, _v, _s = deliveries.c, verifications.c, services.c
 
 MARGIN = 2_000  # ms of a code's life that a claim leaves for the way to the provider
 
+ENQUIRE_AFTER = 30_000  # ms without a receipt after which the provider is asked
+
 _CLAIM = (
     update(deliveries)
     .where(
@@ -114,6 +116,7 @@ _ACCEPTED = (
         provider=bindparam("b_provider"),
         provider_sid=bindparam("b_provider_sid"),
         accepted_at=func.coalesce(_d.accepted_at, now_ms()),
+        next_try_at=now_ms() + ENQUIRE_AFTER,
         error_code=case((_UNDECIDED, None), else_=_d.error_code),
         lease_until=None,
     )

@@ -142,7 +142,7 @@ deliveries = Table(
     ),
     Index(
         "ix_deliveries_unreceipted",
-        "expires_at",
+        "next_try_at",  # of an accepted one: when the provider is asked about it
         postgresql_where=text("state IN ('accepted', 'sent')"),
         sqlite_where=text("state IN ('accepted', 'sent')"),
     ),

@@ -6,6 +6,7 @@ delivery published twice is claimed once.
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 
 import redis
 import structlog
@@ -28,6 +29,7 @@ HEARTBEAT_EVERY = 5
 PURGE_EVERY = 60
 HINT_PATIENCE = 60_000  # ms after which a hint is repeated even if it may still wait in its queue
 RECEIPT_GRACE = 60_000  # ms after a code's life in which a receipt may still come
+ENQUIRE_EVERY = 60_000  # ms between two questions about one delivery
 SLACK = 1_000  # ms between a row's commit and its message being visible in the broker
 
 _d, _v = deliveries.c, verifications.c
@@ -100,11 +102,22 @@ _END_DELIVERIES = (
         ended_at=now_ms(),
     )
 )
-# A delivery the provider took and nobody reported on: its code is dead, so it ends as not known
-# to have arrived. A receipt that comes after all still counts.
-_UNRECEIPTED = (
-    select(_d.sid)
-    .where(_TAKEN, _d.expires_at < then_ms() - RECEIPT_GRACE)
+# Deliveries the provider took and nobody reported on for a while: the provider is asked, again and
+# again while the code lives. After that they end as not known to have arrived; a receipt that
+# comes after all still counts.
+_UNRECEIPTED = select(_d.sid).where(_TAKEN, _d.next_try_at <= then_ms())
+_TO_ASK = (
+    _UNRECEIPTED.where(_d.expires_at >= then_ms() - RECEIPT_GRACE)
+    .limit(BATCH)
+    .with_for_update(skip_locked=True)
+)
+_ASKED = (
+    update(deliveries)
+    .where(_d.sid.in_(bindparam("b_sids", expanding=True)))
+    .values(next_try_at=now_ms() + ENQUIRE_EVERY)
+)
+_SILENT = (
+    _UNRECEIPTED.where(_d.expires_at < then_ms() - RECEIPT_GRACE)
     .limit(BATCH)
     .with_for_update(skip_locked=True)
 )
@@ -145,12 +158,14 @@ class Relay:
         settings: Settings,
         publish: Publish,
         fallback: Fallback,
+        ask_about: Callable[[Sequence[str]], object],
     ) -> None:
         self._db = db
         self._broker = broker
         self._settings = settings
         self._publish = publish
         self._fallback = fallback
+        self._ask_about = ask_about
 
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop` is set. A database or broker that is away is tried again."""
@@ -176,7 +191,8 @@ class Relay:
         self._in_batches(_OVERDUE_DELIVERIES, _END_DELIVERIES, "job.discarded")
         self._in_batches(_OVERDUE_VERIFICATIONS, _END_VERIFICATIONS, "code.expired")
         self._in_batches(_DEAD_LEASES, _RECOVER, "lease.recovered")
-        self._in_batches(_UNRECEIPTED, _GIVE_UP, "receipt.missing")
+        self._in_batches(_SILENT, _GIVE_UP, "receipt.missing")
+        self._in_batches(_TO_ASK, _ASKED, "receipt.asked_for", self._ask_about)
         for sid in self._fallback.pending():
             self._fallback.call_instead(sid)
         for channel in Channel:
@@ -213,7 +229,13 @@ class Relay:
             return now - SLACK
         return max(min(waiting, now) - SLACK, now - HINT_PATIENCE)
 
-    def _in_batches(self, which: Select[tuple[str]], change: object, event: str) -> None:
+    def _in_batches(
+        self,
+        which: Select[str],
+        change: object,
+        event: str,
+        then: Callable[[list[str]], object] = lambda _: None,
+    ) -> None:
         while True:
             with self._db.begin() as connection:
                 sids = list(connection.execute(which).scalars())
@@ -221,6 +243,7 @@ class Relay:
                     connection.execute(change, {"b_sids": sids})  # type: ignore[call-overload]
             if sids:
                 log.info(event, count=len(sids))
+                then(sids)
             if len(sids) < BATCH:
                 return
 

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from celery.exceptions import Reject
 
-from worker.celery_app import DELIVER, HEARTBEAT, SEND_CODE, app
+from worker.celery_app import DELIVER, ENQUIRE, HEARTBEAT, SEND_CODE, app
 from worker.db import UNAVAILABLE
 from worker.errors import LimitsUnavailableError, SendcodeError
 from worker.settings import Settings
@@ -107,6 +107,12 @@ def _is_word(value: object) -> bool:
         and "\x00" not in value
         and not any("\ud800" <= char <= "\udfff" for char in value)
     )
+
+
+@app.task(name=ENQUIRE)
+def enquire(sids: Sequence[str]) -> None:
+    """Ask the provider about the accepted deliveries `sids`, on which nobody reported."""
+    sendcode().enquiry.ask(sids)
 
 
 @app.task(name=HEARTBEAT)

@@ -12,6 +12,7 @@ from worker import celery_app
 from worker.codes import Keyring
 from worker.db import Database
 from worker.dispatch import Dispatch
+from worker.enquiry import Enquiry
 from worker.fallback import Fallback
 from worker.limits import Limits
 from worker.providers import Provider
@@ -23,6 +24,7 @@ from worker.states import Channel
 from worker.verifications import Verifications
 
 log = structlog.get_logger()
+ENQUIRE_WITHIN = 60  # seconds after which a question is asked anew
 CLOCK_SLACK = 30  # seconds two hosts' clocks may be apart
 
 
@@ -91,22 +93,27 @@ class Sendcode:
     def receipts(self) -> Receipts:
         return Receipts(self.db, self.fallback.call_instead)
 
+    @cached_property
+    def enquiry(self) -> Enquiry:
+        return Enquiry(self.db, self.provider, self.receipts.apply)
+
+    def ask_about(self, sids: Sequence[str]) -> None:
+        """Have a worker ask the provider about deliveries. A lost question is asked again."""
+        self._tell(celery_app.ENQUIRE, [list(sids)], "relay", ENQUIRE_WITHIN)
+
     def publish(self, channel: Channel, sids: Sequence[str], life: int, at: int) -> bool:
         """Tell the workers of deliveries. A hint that is lost costs seconds: the relay repeats it.
 
         :param life: seconds the codes still live; the claim decides, so the message may live on
         :param at: ms since 1970 UTC by the database's clock, no earlier than the rows
         """
+        return self._tell(celery_app.DELIVER, [list(sids), at], channel.value, life + CLOCK_SLACK)
+
+    def _tell(self, task: str, arguments: list[object], queue: str, expires: int) -> bool:
         try:
-            self.celery.send_task(
-                celery_app.DELIVER,
-                args=[list(sids), at],
-                queue=channel.value,
-                expires=life + CLOCK_SLACK,
-                retry=False,
-            )
+            self.celery.send_task(task, args=arguments, queue=queue, expires=expires, retry=False)
         except Exception as error:
-            log.warning("job.not_enqueued", reason=type(error).__name__, deliveries=len(sids))
+            log.warning("job.not_enqueued", task=task, reason=type(error).__name__)
             return False
         return True
 

@@ -8,13 +8,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from api_stub.callbacks import call_may_help
 from tests.helpers import at_once, code_of, count, delivery, let_time_pass
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.standin import Standin
 from worker.errors import ProviderError
 from worker.providers import Accepted
-from worker.providers.twilio_errors import MESSAGE_STATUSES
+from worker.providers.twilio_errors import MESSAGE_STATUSES, call_may_help
 from worker.services import Service
 from worker.states import Channel
 from worker.verifications import Start, Verification

@@ -20,9 +20,15 @@ from worker.verifications import Start
 from worker.wiring import Sendcode
 
 
+def make_relay(parts: Sendcode) -> Relay:
+    return Relay(
+        parts.db, parts.redis, parts.settings, parts.publish, parts.fallback, parts.ask_about
+    )
+
+
 @pytest.fixture
 def relay(parts: Sendcode) -> Relay:
-    return Relay(parts.db, parts.redis, parts.settings, parts.publish, parts.fallback)
+    return make_relay(parts)
 
 
 def start(parts: Sendcode, service: Service, to: str = NUMBER) -> str:
@@ -66,10 +72,7 @@ def test_two_relays_publish_once(parts: Sendcode, service: Service) -> None:
         start(parts, service, to=f"+4474001240{index:02d}")
     parts.redis.flushdb()
     let_time_pass(parts, 5)
-    relays = [
-        Relay(parts.db, parts.redis, parts.settings, parts.publish, parts.fallback)
-        for _ in range(4)
-    ]
+    relays = [make_relay(parts) for _ in range(4)]
     at_once(4, lambda i: relays[i].tick())
     assert queues.depth(parts.redis, "sms") == 5
 
@@ -169,7 +172,7 @@ def test_silence_after_acceptance_ends(
     let_time_pass(parts, 655)
     relay.tick()
     assert delivery(parts, sid).state == "accepted"
-    let_time_pass(parts, 10)
+    let_time_pass(parts, 70)
     relay.tick()
     row = delivery(parts, sid)
     assert (row.state, row.error_code) == ("undelivered", "no_receipt")
@@ -205,7 +208,7 @@ def test_a_fallback_that_could_not_be_made_is_made_later(
     )
     monkeypatch.undo()
     assert count(parts, "deliveries") == 1
-    relay = Relay(parts.db, parts.redis, parts.settings, parts.publish, parts.fallback)
+    relay = make_relay(parts)
     relay.tick()
     relay.tick()
     assert count(parts, "deliveries WHERE channel = 'call'") == 1
@@ -220,7 +223,8 @@ def test_relay_reads_use_their_indexes(parts: Sendcode) -> None:
         for statement, index in (
             (relay_module._OVERDUE_VERIFICATIONS, "ix_verifications_overdue"),
             (relay_module._DEAD_LEASES, "ix_deliveries_leased"),
-            (relay_module._UNRECEIPTED, "ix_deliveries_unreceipted"),
+            (relay_module._TO_ASK, "ix_deliveries_unreceipted"),
+            (relay_module._SILENT, "ix_deliveries_unreceipted"),
         ):
             compiled = statement.compile(parts.db.engine, compile_kwargs={"literal_binds": True})
             plan = "\n".join(
@@ -229,3 +233,25 @@ def test_relay_reads_use_their_indexes(parts: Sendcode) -> None:
             )
             assert index in plan, plan
             assert "Index Cond" in plan, plan
+
+
+def test_the_provider_is_asked_where_no_receipt_came(
+    parts: Sendcode, service: Service, relay: Relay, provider: Standin
+) -> None:
+    """Half a minute without a receipt brings a question, and its answer counts as one."""
+    sid = start(parts, service)
+    parts.dispatch.deliver([sid])
+    parts.redis.flushdb()
+    relay.tick()
+    assert queues.depth(parts.redis, "relay") == 0
+    let_time_pass(parts, 31)
+    relay.tick()
+    relay.tick()
+    assert queues.depth(parts.redis, "relay") == 1
+    provider.kept[0]["status"] = "delivered"
+    parts.enquiry.ask([sid])
+    assert delivery(parts, sid).state == "delivered"
+    parts.enquiry.ask([sid])
+    let_time_pass(parts, 61)
+    relay.tick()
+    assert queues.depth(parts.redis, "relay") == 1

@@ -150,9 +150,21 @@ def test_every_locale_carries_an_app_hash(locale: str) -> None:
 
 def test_a_text_too_long_for_the_hash_is_refused() -> None:
     """With an app hash a text of more than 140 bytes is not sent, and the error is silent."""
+    long = {"code": "7477231234", "brand": "ж" * 30, "locale": "ru", "app_hash": HASH}
     with pytest.raises(TextRefusedError) as refused:
-        sms_text(code="7477231234", brand="ж" * 30, locale="ru", app_hash=HASH, do_not_share=True)
+        sms_text(**long, origin="secure.example.com")
     assert "747723" not in str(refused.value)
+
+
+def test_the_warning_gives_way_to_the_hash() -> None:
+    """Where both do not fit into 140 bytes, the text goes out without the warning."""
+    long = {"code": "7477231234", "brand": "ж" * 30, "locale": "ru"}
+    assert "Никому" in sms_text(**long, do_not_share=True)
+    short = sms_text(**long, do_not_share=True, app_hash=HASH)
+    assert "Никому" not in short
+    assert "Никому" in sms_text(
+        code="1234", brand="ж", locale="ru", do_not_share=True, app_hash=HASH
+    )
 
 
 @pytest.mark.parametrize(

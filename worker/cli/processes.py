@@ -91,7 +91,7 @@ def relay() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     _ready()
-    Relay(ours.db, ours.redis, ours.settings, ours.publish, ours.fallback).run(stop)
+    Relay(ours.db, ours.redis, ours.settings, ours.publish, ours.fallback, ours.ask_about).run(stop)
 
 
 @main.command()

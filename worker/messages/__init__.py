@@ -3,7 +3,13 @@
 from twilio.twiml.voice_response import Gather, VoiceResponse
 
 from worker.messages.catalogue import LOCALES, SPOKEN, fill, resolve_locale, text
-from worker.messages.checks import TextRefusedError, check_brand, check_final, check_origin
+from worker.messages.checks import (
+    MAX_RETRIEVER_BYTES,
+    TextRefusedError,
+    check_brand,
+    check_final,
+    check_origin,
+)
 
 REPEATS = 3  # how often a call reads the code
 GATE_SECONDS = 8  # how long a call waits for a key, each of two times
@@ -25,16 +31,25 @@ def sms_text(
     :param origin: host; the last line is then `@host #code`
     :raises TextRefusedError: the text cannot carry what was asked for
     """
-    body = fill(text(locale, "Your {brand} verification code is: {code}"), brand=brand, code=code)
+    words = fill(text(locale, "Your {brand} verification code is: {code}"), brand=brand, code=code)
     if do_not_share:
-        body = f"{body}. {text(locale, 'Do not share this code with anyone.')}"
+        warned = f"{words}. {text(locale, 'Do not share this code with anyone.')}"
+        body = _with_marks(warned, code, app_hash, origin)
+        # The phone's app matters more than the warning where both do not fit.
+        if app_hash is None or len(body.encode()) <= MAX_RETRIEVER_BYTES:
+            words = warned
+    body = _with_marks(words, code, app_hash, origin)
+    check_final(body, code=code, app_hash=app_hash, origin=origin)
+    return body
+
+
+def _with_marks(body: str, code: str, app_hash: str | None, origin: str | None) -> str:
     if app_hash is not None:
         body = f"<#> {body}"
     if origin is not None:
         body = f"{body}\n\n@{origin} #{code}"
     if app_hash is not None:
         body = f"{body} {app_hash}"
-    check_final(body, code=code, app_hash=app_hash, origin=origin)
     return body
 
 

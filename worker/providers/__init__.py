@@ -1,12 +1,12 @@
 """What dispatch hands to a provider and what it gets back."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from worker.states import Channel
+from worker.states import Channel, DeliveryState
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,28 @@ class Accepted:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The provider's present word on what it accepted, and its code for why not, if any."""
+
+    status: str
+    error_code: str | None
+
+
 class Provider(Protocol):
     name: str
+    words: Mapping[Channel, Mapping[str, DeliveryState]]
+    """The provider's words for where a delivery stands, and what each means."""
+
+    def may_help(self, error_code: str | None) -> bool:
+        """Whether a call may reach a number that an SMS did not reach for this reason."""
+
+    def report(self, channel: Channel, provider_sid: str) -> Report:
+        """Ask how an accepted delivery fares.
+
+        :raises worker.errors.ProviderError: the provider could not be asked
+        :raises worker.errors.OutcomeUnknownError: the provider did not answer
+        """
 
     def send(self, outgoing: Outgoing) -> Accepted:
         """Hand over one message or call, unless its code is dead or dies before it is written.

@@ -23,11 +23,17 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from worker.errors import OutcomeUnknownError, ProviderError
-from worker.providers import Accepted, Outgoing
+from worker.providers import Accepted, Outgoing, Report
 from worker.providers.http import Answer, NotSentError, PooledHttpClient
-from worker.providers.twilio_errors import STATUS_KINDS, kind_of
+from worker.providers.twilio_errors import (
+    CALL_STATUSES,
+    MESSAGE_STATUSES,
+    STATUS_KINDS,
+    call_may_help,
+    kind_of,
+)
 from worker.settings import RETRY_BUDGET_SECONDS
-from worker.states import Channel, ErrorKind
+from worker.states import Channel, DeliveryState, ErrorKind
 
 VALIDITY_SECONDS = 36_000  # the longest ValidityPeriod Twilio takes
 CALL_EVENTS = ["initiated", "ringing", "answered", "completed"]
@@ -50,6 +56,10 @@ class TwilioProvider:
     """
 
     name = "twilio"
+    words: Mapping[Channel, Mapping[str, DeliveryState]] = {
+        Channel.SMS: MESSAGE_STATUSES,
+        Channel.CALL: CALL_STATUSES,
+    }
 
     def __init__(
         self,
@@ -112,6 +122,14 @@ class TwilioProvider:
                 None,
             )
         )
+
+    def may_help(self, error_code: str | None) -> bool:
+        return call_may_help(error_code)
+
+    def report(self, channel: Channel, provider_sid: str) -> Report:
+        """Ask how it fares; see `worker.providers.Provider.report`."""
+        kind = self._messages if channel is Channel.SMS else self._calls
+        return self._settle(lambda: _report(kind(provider_sid).fetch()))
 
     def _create_message(self, outgoing: Outgoing) -> Any:
         return self._messages.create(
@@ -263,6 +281,11 @@ def _accepted(record: Any) -> Accepted:
     if not isinstance(record.sid, str) or not record.sid:
         raise ValueError("no sid")
     return Accepted(record.sid, str(record.status or ""))
+
+
+def _report(record: Any) -> Report:
+    code = getattr(record, "error_code", None)
+    return Report(str(record.status), str(code) if code else None)
 
 
 def _may_be(record: Any, outgoing: Outgoing, earliest: datetime) -> bool:

@@ -197,3 +197,18 @@ def kind_of(code: int, otherwise: ErrorKind = ErrorKind.PERMANENT) -> ErrorKind:
         log.error("provider.code_unknown", provider="twilio", code=code, treated_as=otherwise)
         return otherwise
     return kind
+
+
+def call_may_help(error_code: str | None) -> bool:
+    """A text that did not arrive is no reason to call somebody who refused it or does not exist."""
+    if not error_code:
+        return True
+    return (
+        error_code.isascii()
+        and error_code.isdigit()
+        and kind_of(int(error_code[:9]))
+        in (
+            ErrorKind.CHANNEL,
+            ErrorKind.TRANSIENT,
+        )
+    )

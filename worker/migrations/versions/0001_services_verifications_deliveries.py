@@ -175,7 +175,7 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "ix_deliveries_unreceipted",
-            ["expires_at"],
+            ["next_try_at"],
             unique=False,
             postgresql_where=sa.text("state IN ('accepted', 'sent')"),
             sqlite_where=sa.text("state IN ('accepted', 'sent')"),
