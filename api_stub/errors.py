@@ -14,6 +14,7 @@ from worker.db import UNAVAILABLE
 from worker.errors import (
     ChecksSpentError,
     InvalidParameterError,
+    KeyMissingError,
     LimitReachedError,
     LimitsUnavailableError,
     NotFoundError,
@@ -112,7 +113,7 @@ def translate(request: Request, error: Exception) -> ApiError:
             )
         case RequestConflictError():
             return ApiError(422, 20422, "The Idempotency-Key was used for another request")
-        case _ if isinstance(error, (LimitsUnavailableError, *UNAVAILABLE)):
+        case _ if isinstance(error, (LimitsUnavailableError, KeyMissingError, *UNAVAILABLE)):
             log.error("request.unavailable", reason=type(error).__name__)
             return ApiError(
                 503,
@@ -145,6 +146,7 @@ def install(app: FastAPI) -> None:
         NumberDisabledError,
         RequestConflictError,
         LimitsUnavailableError,
+        KeyMissingError,
         *UNAVAILABLE,
         HTTPException,
         RequestValidationError,

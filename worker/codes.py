@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import pyotp
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from worker.errors import KeyMissingError
 from worker.settings import SecretKey
 
 _CHUNK = 5  # digits drawn from one HOTP value; 2**31 holds them 21,474 times over
@@ -39,13 +40,19 @@ class Keyring:
     def kids(self) -> tuple[str, ...]:
         return tuple(self._keys)
 
+    def _key(self, kid: str) -> _Keys:
+        try:
+            return self._keys[kid]
+        except KeyError:
+            raise KeyMissingError(kid) from None
+
     def derive_code(self, kid: str, salt: bytes, length: int) -> str:
         """The digits of one verification: any process derives the same ones, none stores them.
 
         HOTP (RFC 4226) over a key of this salt. A value above the last whole multiple of
         10**digits is drawn again, so every code of every length is equally likely.
         """
-        seed = hmac.digest(self._keys[kid].code, salt, "sha256")
+        seed = hmac.digest(self._key(kid).code, salt, "sha256")
         hotp = pyotp.HOTP(base64.b32encode(seed).decode(), digits=10, digest=hashlib.sha256)
         counter, digits = 0, ""
         while len(digits) < length:
@@ -62,11 +69,11 @@ class Keyring:
         """32 bytes that stand for the code of this verification, service and number alone."""
         parts = (kid.encode(), salt, *(s.encode() for s in (verification, service, number, code)))
         message = b"".join(struct.pack(">I", len(part)) + part for part in parts)
-        return hmac.digest(self._keys[kid].digest, message, "sha256")
+        return hmac.digest(self._key(kid).digest, message, "sha256")
 
     def number_index(self, number: str, kid: str | None = None) -> bytes:
         """32 bytes that find a number without holding it."""
-        return hmac.digest(self._keys[kid or self.kid].index, number.encode(), "sha256")
+        return hmac.digest(self._key(kid or self.kid).index, number.encode(), "sha256")
 
     def number_indexes(self, number: str) -> list[bytes]:
         """The index under every key, the writing one first: for look-ups during a rotation."""
@@ -79,10 +86,10 @@ class Keyring:
 
     def open_number(self, kid: str, sealed: bytes, owner: str) -> str:
         """
-        :raises KeyError: the key `kid` is no longer configured
+        :raises KeyMissingError: the key `kid` is no longer configured
         :raises cryptography.exceptions.InvalidTag: the bytes belong to another row
         """
-        return self._keys[kid].seal.decrypt(sealed[:12], sealed[12:], owner.encode()).decode()
+        return self._key(kid).seal.decrypt(sealed[:12], sealed[12:], owner.encode()).decode()
 
 
 def new_salt() -> bytes:

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from worker import messages
 from worker.codes import Keyring
 from worker.db import UNAVAILABLE, Database, now_ms
-from worker.errors import OutcomeUnknownError, ProviderError
+from worker.errors import KeyMissingError, OutcomeUnknownError, ProviderError
 from worker.models import deliveries, services, verifications
 from worker.providers import Accepted, Outgoing, Provider
 from worker.settings import Settings
@@ -183,7 +183,7 @@ class Dispatch:
             return
         try:
             outgoing = self._outgoing(job, dies_at=clock + job["left"] / 1000)
-        except (ValueError, KeyError, InvalidTag) as error:
+        except (ValueError, KeyMissingError, InvalidTag) as error:
             log.error("job.refused", delivery=sid, reason=type(error).__name__)
             self._failed(job, "cannot_render")
             return

@@ -53,6 +53,14 @@ class NumberDisabledError(SendcodeError):
     """Too many wrong codes in a row: the number is disabled in this service until re-enabled."""
 
 
+class KeyMissingError(SendcodeError):
+    """A row was written with a secret key that is not configured any more: put it back."""
+
+    def __init__(self, kid: str) -> None:
+        super().__init__(f"secret key {kid} is not in SENDCODE_SECRET_KEYS, and rows need it")
+        self.kid = kid
+
+
 class LimitsUnavailableError(SendcodeError):
     """The limits' store does not answer, so nothing may be sent."""
 

@@ -2,12 +2,17 @@
 
 import os
 import socket
+import threading
 from collections.abc import Callable, Sequence
 
 from celery import signals
 
 from worker import celery_app, logs
 from worker.settings import Settings
+from worker.watchdog import Watchdog
+from worker.wiring import redis_client
+
+DEAF = 70  # exit code
 
 
 def run_worker(
@@ -33,5 +38,20 @@ def run_worker(
         without_heartbeat=True,
         loglevel=settings.log_level.upper(),
     )
+    stop = threading.Event()
+    _watch(settings, queues, stop)
     worker.start()
+    stop.set()
     return int(worker.exitcode or 0)
+
+
+def _watch(settings: Settings, queues: Sequence[str], stop: threading.Event) -> None:
+    """End the process, for its supervisor to start anew, once it has gone deaf."""
+    broker = redis_client(settings.broker_url.get_secret_value())
+    watchdog = Watchdog(broker, queues, settings.worker_slots)
+    signals.task_prerun.connect(lambda **_: watchdog.job_began(), weak=False)
+    signals.task_postrun.connect(lambda **_: watchdog.job_ended(), weak=False)
+    signals.worker_shutting_down.connect(lambda **_: stop.set(), weak=False)
+    threading.Thread(
+        target=watchdog.run, args=(stop, lambda: os._exit(DEAF)), name="watchdog", daemon=True
+    ).start()

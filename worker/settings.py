@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(16, ge=1, description="connections each process keeps open")
     broker_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="Redis or Valkey, a database of its own; also `sentinel://…`",
+        description="Redis or Valkey (`redis://…`), a database of its own",
     )
     secret_keys: SecretStr = Field(
         SecretStr(""),
@@ -118,7 +118,9 @@ class Settings(BaseSettings):
     )
     ring_seconds: int = Field(25, ge=5, le=60, description="how long a call rings")
     call_seconds: int = Field(60, ge=20, le=600, description="how long a call may last")
-    retention_days: int = Field(30, ge=1, description="ended verifications are purged after this")
+    retention_days: int = Field(
+        30, ge=1, description="ended verifications are purged this many days after their start"
+    )
     remote_control: bool = Field(False, description="answer `celery inspect` and `control`")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: console on a terminal, else JSON"

@@ -7,6 +7,7 @@ import pytest
 from cryptography.exceptions import InvalidTag
 
 from worker.codes import Keyring, new_salt
+from worker.errors import KeyMissingError
 from worker.settings import SecretKey
 
 KEYS = Keyring([SecretKey("k1", b"1" * 32), SecretKey("k0", b"0" * 32)])
@@ -76,3 +77,9 @@ def test_indexes_cover_every_key() -> None:
     indexes = KEYS.number_indexes("+12025550123")
     assert indexes[0] == KEYS.number_index("+12025550123")
     assert len(set(indexes)) == 2
+
+
+def test_a_missing_key_is_named() -> None:
+    """A row whose key was taken out too early says which key to put back."""
+    with pytest.raises(KeyMissingError, match="k9"):
+        KEYS.open_number("k9", b"x" * 40, "VE1")

@@ -17,6 +17,7 @@ from worker import settings as settings_module
 from worker.errors import (
     ChecksSpentError,
     InvalidParameterError,
+    KeyMissingError,
     LimitReachedError,
     LimitsUnavailableError,
     NotFoundError,
@@ -31,6 +32,7 @@ from worker.wiring import Sendcode
 FAILED, USAGE, NOT_FOUND, REFUSED, UNREACHABLE = 1, 2, 3, 4, 5
 _EXIT_CODES: dict[type[Exception], int] = {
     SettingsError: USAGE,
+    KeyMissingError: USAGE,
     InvalidParameterError: USAGE,
     NotFoundError: NOT_FOUND,
     LimitReachedError: REFUSED,
