@@ -15,6 +15,9 @@ _SEPARATORS = ".()[]/−．（）／"  # besides spaces, dashes and invisible fo
 _SEPARATOR_CATEGORIES = {"Zs", "Pd", "Cf"}
 _NON_GEOGRAPHIC = "001"  # libphonenumber's region of satellite and global-service codes
 _ARGENTINA = 54
+# Ofcom keeps these mobile numbers for films, demos and tests. No handset has one, so they are safe
+# to send to; libphonenumber knows no such numbers.
+_DRAMA = range(447_700_900_000, 447_700_901_000)
 _ALLOWED = {
     Channel.SMS: {
         PhoneNumberType.MOBILE,
@@ -50,7 +53,12 @@ def parse(raw: str, channel: Channel) -> Phone:
     :raises InvalidParameterError: not international, not valid, or of a kind we do not send to
     """
     number = _canonical(_number(_international(raw)))
-    if number is None or not phonenumbers.is_valid_number(number):
+    if number is None:
+        raise _refused("is not a valid phone number")
+    e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    if int(e164[1:]) in _DRAMA:
+        return Phone(e164, "GB")
+    if not phonenumbers.is_valid_number(number):
         raise _refused("is not a valid phone number")
     country = phonenumbers.region_code_for_number(number)
     if country in (None, _NON_GEOGRAPHIC):
@@ -60,7 +68,7 @@ def parse(raw: str, channel: Channel) -> Phone:
         if kind == PhoneNumberType.FIXED_LINE:
             raise _refused("is a landline, which takes no SMS: ask for a call")
         raise _refused("is a premium, toll-free, shared-cost, personal or other special number")
-    return Phone(phonenumbers.format_number(number, PhoneNumberFormat.E164), country)
+    return Phone(e164, country)
 
 
 def mask(e164: str) -> str:

@@ -225,8 +225,10 @@ def test_a_masked_number_shows_country_and_two_digits(e164: str, shown: str) -> 
     assert mask(e164) == shown
 
 
-def test_the_numbers_reserved_for_drama_are_not_valid() -> None:
-    """Ofcom's 07700 900xxx is in no carrier's range; the North American 555-01xx is."""
+@pytest.mark.parametrize("raw", ["+447700900001", "+44 7700 900001", "+44 (0)7700 900001"])
+def test_numbers_reserved_for_drama_are_one_number(raw: str) -> None:
+    """Ofcom's 07700 900xxx, which nobody has, may be sent to; its neighbours are not valid."""
+    assert parse(raw, Channel.SMS) == Phone("+447700900001", "GB")
     with pytest.raises(InvalidParameterError):
-        parse("+447700900001", Channel.SMS)
+        parse("+447700901000", Channel.SMS)
     assert parse("+12025550123", Channel.SMS).country == "US"
