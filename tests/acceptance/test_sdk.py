@@ -1,0 +1,234 @@
+"""The twilio SDK as it is, with its base URL changed and nothing else."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from twilio.base.exceptions import TwilioRestException
+from twilio.http.async_http_client import AsyncTwilioHttpClient
+from twilio.rest import Client
+
+from tests.acceptance.running import Up, wrong
+
+SERVICE_KEYS = {
+    *("sid", "account_sid", "friendly_name", "code_length", "lookup_enabled", "psd2_enabled"),
+    *("skip_sms_to_landlines", "dtmf_input_required", "tts_name", "do_not_share_warning_enabled"),
+    *("custom_code_enabled", "push", "totp", "whatsapp", "passkeys", "default_template_sid"),
+    *("verify_event_subscription_enabled", "date_created", "date_updated", "url", "links"),
+}
+SERVICE_PARTS = {
+    "push": {"include_date", "apn_credential_sid", "fcm_credential_sid"},
+    "totp": {"issuer", "time_step", "code_length", "skew"},
+    "whatsapp": {"msg_service_sid", "from"},
+    "passkeys": {
+        *("relying_party", "authenticator_attachment", "discoverable_credentials"),
+        "user_verification",
+    },
+    "links": {
+        *("verification_checks", "verifications", "rate_limits", "messaging_configurations"),
+        *("entities", "webhooks", "access_tokens"),
+    },
+}
+PAGE_KEYS = {
+    *("page", "page_size", "first_page_url", "previous_page_url", "url", "next_page_url", "key"),
+}
+VERIFICATION_KEYS = {
+    *("sid", "service_sid", "account_sid", "to", "channel", "status", "valid", "date_created"),
+    *("date_updated", "lookup", "amount", "payee", "send_code_attempts", "sna", "url"),
+}
+CHECK_KEYS = {
+    *("sid", "service_sid", "account_sid", "to", "channel", "status", "valid", "amount", "payee"),
+    *("sna_attempts_error_codes", "date_created", "date_updated"),
+}
+
+
+@pytest.fixture
+def client(up: Up) -> Client:
+    client = Client(*up.credentials)
+    client.verify.base_url = up.url
+    return client
+
+
+@pytest.fixture
+def service(up: Up, client: Client) -> Any:
+    return client.verify.v2.services(up.account["SENDCODE_SERVICE_SID"])
+
+
+def refusal(work: Callable[[], object]) -> tuple[int, int]:
+    """The HTTP status and Twilio's code of the exception."""
+    with pytest.raises(TwilioRestException) as caught:
+        work()
+    return caught.value.status, caught.value.code
+
+
+def test_a_code_by_sms_is_approved(up: Up, service: Any, to: str) -> None:
+    """The SDK starts by SMS, a wrong code stays pending, the right one is approved, once."""
+    started = service.verifications.create(to=to, channel="sms")
+    assert (started.status, started.valid, started.to) == ("pending", False, to)
+    assert [attempt["channel"] for attempt in started.send_code_attempts] == ["SMS"]
+    code = up.wait(to)["code"]
+    missed = service.verification_checks.create(to=to, code=next(wrong(code)))
+    assert (missed.status, missed.valid) == ("pending", False)
+    checked = service.verification_checks.create(to=to, code=code)
+    assert (checked.status, checked.valid, checked.sid) == ("approved", True, started.sid)
+    assert refusal(lambda: service.verification_checks.create(to=to, code=code)) == (404, 20404)
+    assert refusal(service.verifications(started.sid).fetch) == (404, 20404)
+    assert refusal(service.verifications(to).fetch) == (404, 20404)
+
+
+def test_a_code_by_call_is_approved(up: Up, service: Any, to: str) -> None:
+    """The SDK starts by call, and the code that was spoken is approved by the sid."""
+    started = service.verifications.create(to=to, channel="call")
+    assert [attempt["channel"] for attempt in started.send_code_attempts] == ["CALL"]
+    heard = up.wait(to)
+    assert heard["channel"] == "call"
+    checked = service.verification_checks.create(verification_sid=started.sid, code=heard["code"])
+    assert (checked.status, checked.channel) == ("approved", "call")
+
+
+def test_a_resend_is_the_same_code(up: Up, service: Any, to: str) -> None:
+    """A second start while pending keeps sid and code, over the channel now asked for."""
+    first = service.verifications.create(to=to, channel="sms")
+    text = up.wait(to)
+    second = service.verifications.create(to=to, channel="call")
+    assert (second.sid, second.channel) == (first.sid, "call")
+    assert [attempt["channel"] for attempt in second.send_code_attempts] == ["SMS", "CALL"]
+    assert up.wait(to, after=text["id"])["code"] == text["code"]
+
+
+def test_fetch_and_cancel(up: Up, service: Any, to: str) -> None:
+    """A pending one is fetched by sid and by number, and canceled; the next start is another."""
+    started = service.verifications.create(to=to, channel="sms")
+    for name in (started.sid, to):
+        assert service.verifications(name).fetch().sid == started.sid
+    first = up.wait(to)
+    canceled = service.verifications(started.sid).update(status="canceled")
+    assert (canceled.sid, canceled.status) == (started.sid, "canceled")
+    code = first["code"]
+    assert refusal(lambda: service.verification_checks.create(to=to, code=code)) == (404, 20404)
+    again = service.verifications.create(to=to, channel="sms")
+    assert again.sid != started.sid
+    assert up.wait(to, after=first["id"])["code"] != code
+
+
+def test_five_wrong_codes_are_the_last(up: Up, service: Any, to: str) -> None:
+    """After five wrong codes every check, right or wrong, and every start gets 429 and 60202."""
+    started = service.verifications.create(to=to, channel="sms")
+    code = up.wait(to)["code"]
+    for _, guess in zip(range(5), wrong(code), strict=False):
+        assert service.verification_checks.create(to=to, code=guess).status == "pending"
+    for guess in (next(wrong(code)), code):
+        spent = (429, 60202)
+        assert refusal(lambda g=guess: service.verification_checks.create(to=to, code=g)) == spent
+    assert refusal(lambda: service.verifications.create(to=to, channel="sms")) == (429, 60202)
+    assert refusal(service.verifications(started.sid).fetch) == (404, 20404)
+
+
+def test_the_sixth_send_is_refused(up: Up, service: Any, to: str) -> None:
+    """Five sends pass, the sixth gets 429 and 60203 and says when to come back."""
+    for _ in range(5):
+        service.verifications.create(to=to, channel="sms")
+    assert refusal(lambda: service.verifications.create(to=to, channel="sms")) == (429, 60203)
+    form = {"To": to, "Channel": "call"}
+    answer = up.http.post(f"{up.path()}/Verifications", data=form)
+    assert answer.json()["code"] == 60203
+    assert 0 < int(answer.headers["Retry-After"]) <= 600
+
+
+def test_services(up: Up, client: Client) -> None:
+    """The SDK creates a service, fetches it, and follows the pages of the list on our host."""
+    services = client.verify.v2.services
+    made = [services.create(friendly_name=f"Page {n}", code_length=4 + n) for n in range(3)]
+    assert [one.code_length for one in made] == [4, 5, 6]
+    fetched = services(made[0].sid).fetch()
+    assert (fetched.sid, fetched.friendly_name) == (made[0].sid, "Page 0")
+    listed = [one.sid for one in services.list(page_size=2)]
+    assert len(listed) == len(set(listed)) >= 4
+    assert {one.sid for one in made} < set(listed)
+    page = services.page(page_size=2)
+    assert page.next_page_url.startswith(f"{up.url}/v2/Services?")
+    assert len(services.list(limit=1)) == 1
+
+
+def test_the_length_of_the_code(up: Up, client: Client, to: str) -> None:
+    """A service's code length is the length of the code on the phone."""
+    made = client.verify.v2.services.create(friendly_name="Long", code_length=10)
+    service = client.verify.v2.services(made.sid)
+    service.verifications.create(to=to, channel="sms")
+    code = up.wait(to)["code"]
+    assert len(code) == 10
+    assert service.verification_checks.create(to=to, code=code).status == "approved"
+
+
+def test_bad_credentials(up: Up, client: Client) -> None:
+    """Another token, and another account, get 401 and 20003."""
+    account, token = up.credentials
+    for pair in ((account, "0" * 32), ("AC" + "0" * 32, token)):
+        stranger = Client(*pair)
+        stranger.verify.base_url = up.url
+        services = stranger.verify.v2.services
+        assert refusal(lambda s=services: s.create(friendly_name="Mine")) == (401, 20003)
+
+
+def test_dates_are_dates(up: Up, service: Any, to: str) -> None:
+    """The SDK reads every date as a datetime: services, verifications and checks."""
+    started = service.verifications.create(to=to, channel="sms")
+    checked = service.verification_checks.create(to=to, code=up.wait(to)["code"])
+    for found in (service.fetch(), started, checked):
+        assert isinstance(found.date_created, datetime)
+        assert isinstance(found.date_updated, datetime)
+
+
+def test_the_bodies_have_every_key_and_no_other(up: Up, to: str) -> None:
+    """Service, page, verification and check carry exactly the keys of Twilio's reference."""
+    service = up.http.get(up.path()).json()
+    assert set(service) == SERVICE_KEYS
+    for part, keys in SERVICE_PARTS.items():
+        assert set(service[part]) == keys
+    assert set(service["passkeys"]["relying_party"]) == {"id", "name", "origins"}
+    page = up.http.get("/v2/Services", params={"PageSize": 1}).json()
+    assert set(page) == {"services", "meta"}
+    assert set(page["meta"]) == PAGE_KEYS
+    assert (page["meta"]["key"], page["meta"]["previous_page_url"]) == ("services", None)
+    started = up.start_code(to)
+    assert set(started) == VERIFICATION_KEYS
+    assert set(started["send_code_attempts"][0]) == {"time", "channel", "attempt_sid"}
+    assert started["url"] == f"{up.url}{up.path()}/Verifications/{started['sid']}"
+    assert set(up.http.get(f"{up.path()}/Verifications/{started['sid']}").json()) == (
+        VERIFICATION_KEYS
+    )
+    code = up.wait(to)["code"]
+    for guess in (next(wrong(code)), code):
+        answer = up.check(guess, To=to)
+        assert answer.status_code == 200
+        assert set(answer.json()) == CHECK_KEYS
+
+
+def test_json_bodies(up: Up, to: str) -> None:
+    """A JSON body with the same names starts and checks as a form does."""
+    json = {"To": to, "Channel": "sms"}
+    assert up.http.post(f"{up.path()}/Verifications", json=json).status_code == 201
+    json = {"To": to, "Code": up.wait(to)["code"]}
+    answer = up.http.post(f"{up.path()}/VerificationCheck", json=json)
+    assert answer.json()["status"] == "approved"
+
+
+def test_the_async_client(up: Up, to: str) -> None:
+    """The SDK's asynchronous client starts and checks."""
+
+    async def main() -> str:
+        transport = AsyncTwilioHttpClient()
+        try:
+            client = Client(*up.credentials, http_client=transport)
+            client.verify.base_url = up.url
+            service = client.verify.v2.services(up.account["SENDCODE_SERVICE_SID"])
+            await service.verifications.create_async(to=to, channel="sms")
+            code = (await asyncio.to_thread(up.wait, to))["code"]
+            checked = await service.verification_checks.create_async(to=to, code=code)
+            return str(checked.status)
+        finally:
+            await transport.close()
+
+    assert asyncio.run(main()) == "approved"
