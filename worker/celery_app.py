@@ -66,6 +66,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_queues": [Queue(name) for name in QUEUES],
         "task_create_missing_queues": False,
         "task_routes": {HEARTBEAT: {"queue": "relay"}},
+        "worker_consumer": "worker.consumer:SturdyConsumer",
         "worker_pool": "threads",
         "worker_concurrency": settings.worker_slots,
     }
