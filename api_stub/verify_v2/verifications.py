@@ -55,9 +55,9 @@ def _target(sid: str) -> dict[str, Any]:
     """A path's last part is a verification's sid, or a number."""
     if _SID.fullmatch(sid):
         return {"sid": sid}
-    if sid.startswith("+") and "\x00" not in sid:
-        return {"to": sid}
-    raise NotFoundError("verification")
+    if sid[:1].isalpha() and not sid.lower().startswith("tel:"):
+        raise NotFoundError("verification")
+    return {"to": sid}
 
 
 @router.post(

@@ -1,0 +1,155 @@
+"""The `sendcode` commands beside the running processes."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.acceptance.running import Up, until, wrong
+
+pytestmark = pytest.mark.parametrize("up", ["sqlite"], indirect=True)
+
+DONE, USAGE, NOT_FOUND, REFUSED, UNREACHABLE = 0, 2, 3, 4, 5
+
+
+def run(up: Up, *words: str, stdin: str = "", **settings: str) -> tuple[int, str, str]:
+    """The command's exit code, output and errors."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "worker.cli", *words],
+        env=up.environment | settings,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def result(up: Up, *words: str, code: int = DONE, stdin: str = "") -> Any:
+    """What the command prints with --json."""
+    found, output, errors = run(up, *words, "--json", stdin=stdin)
+    assert found == code, errors
+    return json.loads(output)
+
+
+def test_send_check_and_status(up: Up, to: str) -> None:
+    """`send` sends, `check` reads a code from stdin and `status` shows the timeline, no number."""
+    sent = result(up, "send", to)
+    code = up.wait(to)["code"]
+    missed = result(up, "check", sent["sid"], stdin=next(wrong(code)), code=REFUSED)
+    assert (missed["status"], missed["checks"]) == ("pending", 1)
+    checked = result(up, "check", sent["sid"], stdin=f"{code}\n")
+    assert checked["status"] == "approved"
+    until(lambda: up.delivery(sent["deliveries"][0]["sid"])["state"] == "delivered")
+    shown = result(up, "status", sent["sid"])
+    assert (shown["status"], shown["deliveries"][0]["state"]) == ("approved", "delivered")
+    exit_code, text, _ = run(up, "status", sent["sid"])
+    assert (exit_code, "delivered" in text) == (DONE, True)
+    for output in (json.dumps([sent, missed, checked, shown]), text):
+        assert to[1:] not in output
+        assert code not in output
+
+
+def test_send_by_call(up: Up, to: str) -> None:
+    """`send --channel call` calls, and plain output is the sid alone."""
+    exit_code, output, _ = run(up, "send", to, "--channel", "call")
+    assert exit_code == DONE
+    assert output.strip().startswith("VE")
+    assert up.wait(to)["channel"] == "call"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("send", "nonsense"), USAGE),
+        (("send", "+19005551234"), USAGE),
+        (("send", "+13605550123", "--channel", "pigeon"), USAGE),
+        (("send", "+13605550123", "--locale", "xx"), USAGE),
+        (("send", "+13605550123", "--service", "VA" + "0" * 32), NOT_FOUND),
+        (("status", "VE" + "0" * 32), NOT_FOUND),
+        (("check", "VE" + "0" * 32), NOT_FOUND),
+        (("services", "update", "VA" + "0" * 32, "--name", "New"), NOT_FOUND),
+        (("services", "create", "Short", "--code-length", "3"), USAGE),
+        (("services", "enable-number", "VA" + "0" * 32, "+13605550123"), NOT_FOUND),
+        (("pigeon",), USAGE),
+    ],
+)
+def test_what_cannot_be_done(up: Up, words: tuple[str, ...], code: int) -> None:
+    """A refusal has its exit code and one line that repeats no number; nothing is done."""
+    up.settle()
+    before = up.footprint()
+    found, output, errors = run(up, *words, stdin="123456")
+    assert (found, output) == (code, "")
+    assert "Traceback" not in errors
+    assert "13605550123" not in errors
+    assert up.footprint() == before
+
+
+def test_a_spent_limit_is_refused(up: Up, to: str) -> None:
+    """The sixth send exits 4 and says when to come back."""
+    for _ in range(5):
+        up.start_code(to)
+    exit_code, _, errors = run(up, "send", to)
+    assert exit_code == REFUSED
+    assert "try again in" in errors
+
+
+def test_an_absent_broker_is_unreachable(up: Up, to: str) -> None:
+    """Without a broker `send` exits 5, in one line, and sends nothing."""
+    dead = "redis://:password-of-it@127.0.0.1:1/0"
+    exit_code, _, errors = run(up, "send", to, SENDCODE_BROKER_URL=dead)
+    assert exit_code == UNREACHABLE
+    assert len(errors.strip().splitlines()) == 1
+    assert "password-of-it" not in errors
+    assert up.sent(to) == []
+
+
+def test_services(up: Up) -> None:
+    """`services` creates, changes and lists."""
+    options = ("--code-length", "8", "--press-key")
+    made = result(up, "services", "create", "Shop", *options)
+    assert (made["code_length"], made["press_key"]) == (8, True)
+    changed = result(up, "services", "update", made["sid"], "--code-life", "120")
+    assert (changed["code_life"], changed["code_length"]) == (120, 8)
+    assert made["sid"] in {one["sid"] for one in result(up, "services", "list")}
+
+
+def test_queues_and_keys(up: Up) -> None:
+    """`status` alone shows the queues; `keys` lists names and makes new ones, never the key."""
+    queues = result(up, "status")
+    assert set(queues["waiting"]) == {"sms", "call", "relay"}
+    assert queues["worker_silent_seconds"] < 30
+    listed = result(up, "keys", "list")
+    assert [(key["kid"], key["writes"]) for key in listed] == [("k1", True)]
+    secret = up.secrets["SENDCODE_SECRET_KEYS"].partition(":")[2]
+    assert secret not in json.dumps(listed)
+    made = result(up, "keys", "generate", "--kid", "k2")
+    assert made["entry"].startswith("k2:")
+    assert secret not in made["entry"]
+
+
+def test_config_masks_secrets(up: Up) -> None:
+    """`config` shows every setting in force and none of the secrets."""
+    shown = result(up, "config")
+    assert shown["SENDCODE_PUBLIC_URL"] == up.url
+    exit_code, text, _ = run(up, "--json", "config")
+    assert (exit_code, json.loads(text)) == (DONE, shown)
+    secrets = [up.account["SENDCODE_AUTH_TOKEN"], up.secrets["SENDCODE_TWILIO_AUTH_TOKEN"]]
+    secrets += [up.secrets["SENDCODE_SECRET_KEYS"].partition(":")[2], up.broker_url]
+    secrets.append(up.broker_url.partition("@")[0].rpartition(":")[2])
+    for secret in secrets:
+        assert secret not in text
+    other = "postgresql+psycopg://user:pass-of-it@db/sendcode"
+    assert "pass-of-it" not in run(up, "config", SENDCODE_DATABASE_URL=other)[1]
+
+
+def test_wrong_settings_are_loud(up: Up) -> None:
+    """A setting that cannot be used exits 2, and one line names it and not its value."""
+    exit_code, _, errors = run(up, "status", SENDCODE_SECRET_KEYS="k1:c2hvcnQ=")
+    assert exit_code == USAGE
+    assert "SENDCODE_SECRET_KEYS" in errors
+    assert "c2hvcnQ" not in errors
+    assert "Traceback" not in errors
