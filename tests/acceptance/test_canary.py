@@ -1,0 +1,190 @@
+"""A canary: one code and one number, looked for in everything that sendcode keeps or says."""
+
+import base64
+import os
+import re
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.acceptance.running import Up, wrong
+
+BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{12,}={0,2}")
+HEX = re.compile(rb"(?:[0-9a-f]{2}){6,}")
+
+
+def traces(number: str, codes: set[str]) -> list[bytes]:
+    """What must not be found: the number without its country code too, the codes as they may be
+    written, spoken or encoded.
+    """
+    texts = [number[2:], f"({number[2:5]}) {number[5:8]}-{number[8:]}"]
+    for code in codes:
+        texts += [code, *(mark.join(code) for mark in (", ", " ", ",", "-", ". "))]
+    plain = [text.encode() for text in texts]
+    return plain + [base64.b64encode(code.encode())[:-4] for code in codes]
+
+
+def inside(data: bytes) -> Iterator[bytes]:
+    """What the bytes hold as base64 or hexadecimal."""
+    for match in set(BASE64.findall(data)):
+        text = match.rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
+        text = text[: len(text) - (len(text) % 4 == 1)]
+        yield base64.b64decode(text + b"=" * (-len(text) % 4))
+    for match in set(HEX.findall(data)):
+        yield bytes.fromhex(match.decode())
+
+
+def found(data: bytes, wanted: list[bytes], depth: int = 3) -> set[bytes]:
+    """Which traces are in the bytes, or encoded in them to some depth."""
+    hits = set(re.findall(b"|".join(map(re.escape, wanted)), data))
+    if depth:
+        hits.update(*(found(part, wanted, depth - 1) for part in inside(data)))
+    return hits
+
+
+def files(up: Up) -> dict[str, bytes]:
+    """All files of the data folder but the phone's own store."""
+    every = (path for path in up.root.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(up.root)): path.read_bytes()
+        for path in every
+        if not path.name.startswith("sandbox.db")
+    }
+
+
+def broker_values(up: Up) -> dict[str, bytes]:
+    """Every key of the broker with everything in it."""
+    client = up.redis()
+    readers: dict[bytes, Any] = {
+        b"string": client.get,
+        b"list": lambda key: client.lrange(key, 0, -1),
+        b"hash": client.hgetall,
+        b"set": client.smembers,
+        b"zset": lambda key: client.zrange(key, 0, -1),
+    }
+    held = {}
+    for key in client.scan_iter(count=1000):
+        value = readers[client.type(key)](key) or b""
+        parts = [*value, *value.values()] if isinstance(value, dict) else value
+        held[key.decode()] = key + b" " + (parts if isinstance(parts, bytes) else b" ".join(parts))
+    return held
+
+
+def tables(up: Up) -> dict[str, bytes]:
+    """Every table of PostgreSQL as text; SQLite's are among the files."""
+    if up.database_url.startswith("sqlite"):
+        return {}
+    plain = up.database_url.replace("postgresql+psycopg://", "postgresql://", 1)
+    query = "SELECT table_schema, table_name FROM information_schema.tables"
+    dumped = {}
+    with psycopg.connect(plain, autocommit=True) as connection:
+        for schema, name in connection.execute(f"{query} WHERE table_schema = 'public'").fetchall():
+            copy = sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(schema, name))
+            with connection.cursor().copy(copy) as rows:
+                dumped[name] = b"".join(bytes(row) for row in rows)
+    return dumped
+
+
+class Answers:
+    """Keeps what the doors answer: headers and body without the `to` that is documented."""
+
+    def __init__(self, up: Up) -> None:
+        self.up = up
+        self.kept: dict[str, bytes] = {}
+
+    def post(self, path: str, **form: str) -> Any:
+        return self._keep("POST", path, data=form)
+
+    def get(self, path: str) -> Any:
+        return self._keep("GET", path)
+
+    def _keep(self, method: str, path: str, **options: Any) -> Any:
+        answer = self.up.http.request(method, f"{self.up.path()}{path}", **options)
+        text = re.sub(r'"to": ?"\+[0-9]+",', "", answer.text) if answer.is_success else answer.text
+        heads = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
+        name = f"{len(self.kept)} {method} {answer.status_code}"
+        self.kept[name] = f"{heads}\n\n{text}".encode()
+        return answer.json()
+
+
+@pytest.fixture
+def long_codes(up: Up) -> Iterator[None]:
+    """Codes of ten digits, which no timestamp or sid holds by chance."""
+    up.http.post(up.path(), data={"CodeLength": "10"})
+    yield
+    up.http.post(up.path(), data={"CodeLength": "6"})
+
+
+def test_no_code_and_no_number_is_kept_or_said(up: Up, to: str, long_codes: None) -> None:
+    """After sends, a call, faults, wrong and right checks, neither is in files, broker, database,
+    logs or answers."""
+    doors, held = Answers(up), {}
+    first = doors.post("/Verifications", To=to, Channel="sms")
+    message = up.wait(to)
+    codes = {message["code"]}
+    doors.post("/Verifications", To=to, Channel="call")
+    message = up.wait(to, after=message["id"])
+    # A stopped worker leaves what is published in its queue, to be looked at.
+    os.kill(up.pid("worker"), signal.SIGSTOP)
+    try:
+        up.fault(to, fail="429", retry_after=0, times=1)
+        for _ in range(2):
+            doors.post("/Verifications", To=to, Channel="sms")
+        held |= {f"waiting {name}": value for name, value in broker_values(up).items()}
+        assert "waiting sms" in held
+    finally:
+        os.kill(up.pid("worker"), signal.SIGCONT)
+    for _ in range(2):
+        message = up.wait(to, after=message["id"])
+    doors.post("/VerificationCheck", To=to, Code=next(wrong(message["code"])))
+    doors.get(f"/Verifications/{to}")
+    doors.get(f"/Verifications/{first['sid']}")
+    checked = doors.post("/VerificationCheck", To=to, Code=message["code"])
+    assert checked["status"] == "approved"
+    for _ in range(2):
+        doors.post("/VerificationCheck", To=to, Code=message["code"])
+        doors.get(f"/Verifications/{to}")
+    up.fault(to, fail="drop", times=1)
+    again = doors.post("/Verifications", To=to, Channel="sms")
+    message = up.wait(to, after=message["id"])
+    codes.add(message["code"])
+    up.fault(to, fail="500", times=1)
+    doors.post("/Verifications", To=to, Channel="sms")
+    up.fault(to, fail="reject", code=21211, times=1)
+    doors.post("/Verifications", To=to, Channel="sms")
+    up.settle()
+    doors.post(f"/Verifications/{again['sid']}", Status="canceled")
+    doors.post("/Verifications", To=f"{to};ext=5", Channel="sms")
+    doors.post("/Verifications", To=to, Channel=to)
+    doors.post("/Verifications", To=to, Channel="sms", Locale=to)
+    doors.post("/VerificationCheck", To=to, Code=f"{message['code']} ")
+    for _ in range(6):
+        last = doors.post("/Verifications", To=to, Channel="sms")
+    assert last["code"] == 60203
+
+    wanted = traces(to, codes)
+    held |= {**doors.kept, **files(up), **tables(up), **broker_values(up)}
+    leaks = {name: hits for name, value in held.items() if (hits := found(value, wanted))}
+    assert leaks == {}
+    assert any(name.endswith(".aof") for name in held)
+    assert any(name == "log/worker.log" for name in held)
+
+
+def test_the_scan_would_find_it(up: Up, to: str, long_codes: None) -> None:
+    """The scan finds number and code in the phone's store, and ids inside the broker's base64."""
+    started = up.start_code(to)
+    code = up.wait(to)["code"]
+    store = b"".join(path.read_bytes() for path in up.root.glob("sandbox.db*"))
+    hits = found(store, traces(to, {code}))
+    assert {code.encode(), to[2:].encode()} <= hits
+    argument = f'["{started["send_code_attempts"][0]["attempt_sid"]}"]'.encode()
+    log = b"".join(value for name, value in files(up).items() if name.endswith(".aof"))
+    assert argument not in log
+    assert found(log, [argument]) == {argument}
+    nested = base64.b64encode(b'{"body": "' + base64.b64encode(code.encode() + b" is it") + b'"}')
+    assert found(b"x: " + nested, traces(to, {code}))
+    assert found(to.encode().hex().encode(), traces(to, {code}))
