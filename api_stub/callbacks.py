@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from api_stub.errors import ApiError
 from worker.providers.twilio import valid_signature
-from worker.providers.twilio_errors import CALL_STATUSES, MESSAGE_STATUSES, call_may_help
+from worker.providers.twilio_errors import CALL_STATUSES, MESSAGE_STATUSES, may_help
 from worker.states import Channel, DeliveryState
 from worker.wiring import Sendcode
 
@@ -36,11 +36,11 @@ async def _signed_form(request: Request) -> dict[str, str]:
     query = request.url.query
     url = f"{settings.base_url}{target}" + (f"?{query}" if query else "")
     signature = request.headers.get("x-twilio-signature")
-    token = settings.twilio_auth_token.get_secret_value()
+    token = parts.provider_tokens.get(values.get("AccountSid", ""))
+    if token is None:
+        raise _refuse("other_account")
     if not valid_signature(token, url, values, signature):
         raise _refuse("bad_signature")
-    if values.get("AccountSid") != settings.twilio_account_sid:
-        raise _refuse("other_account")
     return values
 
 
@@ -77,6 +77,6 @@ async def receipt(request: Request, channel: Channel, delivery_sid: str) -> Resp
         status=status,
         words=words,
         error_code=values.get("ErrorCode", "")[:32] or None,
-        call_may_help=call_may_help(values.get("ErrorCode")),
+        hope=may_help(values.get("ErrorCode")),
     )
     return Response(status_code=200)

@@ -19,7 +19,9 @@ from worker.errors import (
     LimitsUnavailableError,
     NotFoundError,
     NumberDisabledError,
+    OverloadedError,
     RequestConflictError,
+    RequestRunningError,
 )
 
 # What a path may hold that an answer may repeat: resource names and sids, never a number.
@@ -111,6 +113,21 @@ def translate(request: Request, error: Exception) -> ApiError:
             return ApiError(
                 403, 60238, "The number is disabled after too many wrong codes in a row"
             )
+        case OverloadedError():
+            return ApiError(
+                429,
+                20429,
+                "Too many codes wait to be sent, a new one would come too late",
+                details={"retry_after": error.retry_after},
+                headers={"Retry-After": str(error.retry_after)},
+            )
+        case RequestRunningError():
+            return ApiError(
+                409,
+                20409,
+                "A request with this Idempotency-Key is being answered",
+                headers={"Retry-After": "1"},
+            )
         case RequestConflictError():
             return ApiError(422, 20422, "The Idempotency-Key was used for another request")
         case _ if isinstance(error, (LimitsUnavailableError, KeyMissingError, *UNAVAILABLE)):
@@ -144,7 +161,9 @@ def install(app: FastAPI) -> None:
         LimitReachedError,
         ChecksSpentError,
         NumberDisabledError,
+        OverloadedError,
         RequestConflictError,
+        RequestRunningError,
         LimitsUnavailableError,
         KeyMissingError,
         *UNAVAILABLE,

@@ -1,5 +1,7 @@
 """What several test modules do with a database: move time, read rows, run at once."""
 
+import base64
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +13,10 @@ from worker.wiring import Sendcode
 
 _TIMES = {
     "verifications": ("created_at", "updated_at", "expires_at"),
-    "deliveries": ("created_at", "next_try_at", "hinted_at", "lease_until", "expires_at"),
+    "deliveries": (
+        *("created_at", "next_try_at", "hinted_at", "lease_until", "expires_at"),
+        "follow_at",
+    ),
 }
 
 
@@ -42,6 +47,13 @@ def code_of(parts: Sendcode, sid: str) -> str:
 
 def wrong_code(right: str) -> str:
     return f"{(int(right) + 1) % 10 ** len(right):0{len(right)}d}"
+
+
+def waiting(parts: Sendcode, queue: str) -> list[list[str]]:
+    """The deliveries that each message in a queue names, the next to be served first."""
+    raw: Any = parts.redis.lrange(queue, 0, -1)
+    bodies = [json.loads(base64.b64decode(json.loads(message)["body"])) for message in raw]
+    return [body[0][0] for body in reversed(bodies)]
 
 
 def at_once(times: int, act: Callable[[int], Any]) -> list[Any]:

@@ -1,13 +1,15 @@
 """The Celery application. Every setting's reason was measured; see docs/decisions.md."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from celery import Celery
 from kombu.entity import Queue
 
 from worker.settings import Settings
+from worker.states import DELIVERY_QUEUES
 
-QUEUES = ("sms", "call", "relay")
+QUEUES = (*DELIVERY_QUEUES, "relay")
 DELIVER = "sendcode.deliver"
 SEND_CODE = "sendcode.send_code"
 ENQUIRE = "sendcode.enquire"
@@ -61,6 +63,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "max_connections": settings.worker_slots + 32,
             "priority_steps": [0],
             "client_name": "sendcode",
+            **_sentinel(settings),
         },
         "task_default_queue": "sms",
         "task_queues": [Queue(name) for name in QUEUES],
@@ -70,6 +73,15 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_pool": "threads",
         "worker_concurrency": settings.worker_slots,
     }
+
+
+def _sentinel(settings: Settings) -> dict[str, Any]:
+    if not settings.broker_master:
+        return {}
+    node = urlsplit(settings.broker_url.get_secret_value().partition(";")[0])
+    bounds = {"socket_timeout": 2, "socket_connect_timeout": 2}
+    credentials = {"username": node.username, "password": node.password}
+    return {"master_name": settings.broker_master, "sentinel_kwargs": bounds | credentials}
 
 
 VISIBILITY_TIMEOUT = 180  # seconds

@@ -1,6 +1,6 @@
 """Enquiry: ask the provider about an accepted delivery on which no receipt came."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from sqlalchemy import select
@@ -19,35 +19,42 @@ _OPEN = (DeliveryState.ACCEPTED, DeliveryState.SENT)
 
 class Enquiry:
     """
+    :param providers: by the sender's name
     :param apply: what a receipt is given to, see `worker.receipts.Receipts.apply`
     """
 
-    def __init__(self, db: Database, provider: Provider, apply: Callable[..., object]) -> None:
+    def __init__(
+        self, db: Database, providers: Mapping[str, Provider], apply: Callable[..., object]
+    ) -> None:
         self._db = db
-        self._provider = provider
+        self._providers = providers
         self._apply = apply
 
     def ask(self, sids: Sequence[str]) -> None:
         """Ask about those of `sids` that are still open. The answer counts as a receipt."""
         with self._db.statement() as connection:
             rows = connection.execute(
-                select(_d.sid, _d.channel, _d.provider_sid).where(
+                select(_d.sid, _d.channel, _d.sender, _d.provider_sid).where(
                     _d.sid.in_(sids), _d.state.in_(_OPEN), _d.provider_sid.is_not(None)
                 )
             ).all()
         for row in rows:
             channel = Channel(row.channel)
+            provider = self._providers.get(row.sender)
+            if provider is None:
+                log.error("sender.missing", sender=row.sender, delivery=row.sid)
+                continue
             try:
-                report = self._provider.report(channel, row.provider_sid)
+                report = provider.report(channel, row.provider_sid)
             except (ProviderError, OutcomeUnknownError) as error:
                 log.warning("receipt.not_told", delivery=row.sid, reason=error.code)
                 continue
             self._apply(
                 row.sid,
-                provider=self._provider.name,
+                provider=provider.name,
                 provider_sid=row.provider_sid,
                 status=report.status,
-                words=self._provider.words[channel],
+                words=provider.words[channel],
                 error_code=report.error_code,
-                call_may_help=self._provider.may_help(report.error_code),
+                hope=provider.may_help(report.error_code),
             )

@@ -65,8 +65,23 @@ class LimitsUnavailableError(SendcodeError):
     """The limits' store does not answer, so nothing may be sent."""
 
 
+class OverloadedError(SendcodeError):
+    """Codes wait too long for a worker: a new one would come too late, so it is refused.
+
+    :param retry_after: whole seconds
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"too many codes wait to be sent, try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
 class RequestConflictError(SendcodeError):
     """The same request id was used for a different request."""
+
+
+class RequestRunningError(SendcodeError):
+    """A request with the same id is being answered at this moment: ask again in a second."""
 
 
 class ProviderError(Exception):

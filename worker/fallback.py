@@ -1,38 +1,60 @@
-"""Fallback: a call with the same code where an SMS cannot arrive and the service wants it.
+"""Fallback: the next step of a service's plan, for a delivery that did not arrive, same code.
 
-That a call may be wanted is written with the SMS's end, so it survives any crash; the call is
-made at once where possible, else by the relay.
+When the step is due is written with the delivery, so it survives any crash; it is taken at once
+where a delivery is known not to arrive, else by the relay.
 """
 
 import structlog
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, exists, or_, select, update
 
-from worker.db import Database, now_ms
+from worker.db import Database, now_ms, then_ms
 from worker.errors import LimitReachedError, LimitsUnavailableError
 from worker.limits import Limits
 from worker.models import deliveries, services, verifications
+from worker.plan import step_of
 from worker.settings import Settings
 from worker.statements import ALIVE, Publish, insert_delivery, number_limits
-from worker.states import Channel
+from worker.states import Channel, DeliveryState, Lane, queue_of
 
 log = structlog.get_logger()
 
 _d, _v, _s = deliveries.c, verifications.c, services.c
 BATCH = 100
+_LANES = {queue_of(channel, lane): lane for lane in Lane for channel in Channel}
 
+_arrived = deliveries.alias()
 _WANTED = (
-    select(_v.sid, _v.service_sid, _v.number_index, _v.expires_at, now_ms().label("now"))
+    select(
+        _v.sid,
+        _v.service_sid,
+        _v.number_index,
+        _v.expires_at,
+        _d.step,
+        _d.queue,
+        _s.plan,
+        now_ms().label("now"),
+    )
     .join(deliveries, _d.verification_sid == _v.sid)
     .join(services, _s.sid == _v.service_sid)
     .where(
         _d.sid == bindparam("sid"),
-        _d.call_wanted,
-        _s.call_fallback,
+        _d.follow_at <= now_ms(),
+        or_(_d.step > 0, _d.channel == Channel.SMS),  # who asked for a call gets no plan
+        _d.state != DeliveryState.DELIVERED,
         ALIVE,
+        ~exists().where(
+            _arrived.c.verification_sid == _v.sid,
+            _arrived.c.state == DeliveryState.DELIVERED,
+            _arrived.c.created_at >= _d.created_at,
+        ),
     )
 )
-_SETTLED = update(deliveries).where(_d.sid == bindparam("b_sid")).values(call_wanted=False)
-_PENDING = select(_d.sid).where(_d.call_wanted).limit(BATCH)
+_SETTLED = (
+    update(deliveries)
+    .where(_d.sid == bindparam("b_sid"), _d.follow_at <= now_ms())
+    .values(follow_at=None)
+)
+_DUE = select(_d.sid).where(_d.follow_at <= then_ms()).order_by(_d.follow_at).limit(BATCH)
 
 
 class Fallback:
@@ -42,21 +64,22 @@ class Fallback:
         self._settings = settings
         self._publish = publish
 
-    def pending(self) -> list[str]:
-        """Deliveries whose call was neither made nor given up yet."""
+    def due(self) -> list[str]:
+        """Deliveries whose next step was neither taken nor given up yet."""
         with self._db.statement() as connection:
-            return list(connection.execute(_PENDING).scalars())
+            return list(connection.execute(_DUE).scalars())
 
-    def call_instead(self, delivery_sid: str) -> None:
-        """Follow the SMS `delivery_sid` by a call, one for its verification at most. It is given
-        up where the service does not want it, the verification has ended, or a limit says no.
+    def follow(self, delivery_sid: str) -> None:
+        """Take the step of the plan that comes after `delivery_sid`, once. It is given up where
+        the plan has no more, the verification has ended, a later one arrived, or a limit says no.
         """
         with self._db.statement() as connection:
             row = connection.execute(_WANTED, {"sid": delivery_sid}).one_or_none()
-        if row is None:
+        step = step_of(row.plan, row.step + 1) if row else None
+        if row is None or step is None:
             self._settle(delivery_sid)
             return
-        limits = number_limits(self._settings, row.service_sid, row.number_index, Channel.CALL)
+        limits = number_limits(self._settings, row.service_sid, row.number_index, step.channel)
         try:
             self._limits.admit(limits)
         except LimitReachedError as error:
@@ -65,14 +88,17 @@ class Fallback:
             return
         except LimitsUnavailableError:
             return  # the relay comes back to it
+        lane = _LANES[row.queue]
         with self._db.begin() as connection:
             made = connection.execute(
                 insert_delivery(
                     self._db.insert(deliveries),
                     row.sid,
-                    Channel.CALL,
+                    step.channel,
                     row.expires_at,
-                    fallback=True,
+                    plan=row.plan,
+                    step=row.step + 1,
+                    lane=lane,
                 )
                 .on_conflict_do_nothing()
                 .returning(_d.sid)
@@ -81,8 +107,9 @@ class Fallback:
         if made is None:
             self._limits.release(limits)
             return
-        log.info("fallback.triggered", delivery=delivery_sid, call=made)
-        self._publish(Channel.CALL, [made], max(1, (row.expires_at - row.now) // 1000), row.now)
+        log.info("fallback.triggered", delivery=delivery_sid, by=made, channel=step.channel)
+        life = max(1, (row.expires_at - row.now) // 1000)
+        self._publish(queue_of(step.channel, lane), [made], life, row.now)
 
     def _settle(self, delivery_sid: str) -> None:
         with self._db.statement() as connection:

@@ -1,36 +1,72 @@
 """Limits per number: sliding windows in Redis, all or nothing, in one round trip."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import redis
 
-from worker.errors import LimitReachedError, LimitsUnavailableError
+from worker.errors import (
+    LimitReachedError,
+    LimitsUnavailableError,
+    OverloadedError,
+    RequestRunningError,
+)
+from worker.states import Channel, Lane, queue_of
 
-# Each key is a list of the times (ms) of the last sends, at most as many as its limit allows.
-# Redis's clock decides, so every process sees the same window.
+# Each limit's key is a list of the times (ms) of the last sends, at most as many as it allows.
+# Redis's clock decides, so every process sees the same window. What may refuse comes before
+# anything is written: all or nothing.
 _ADMIT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local most_starts, patience, hold = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local first = 5 + ARGV[4]
+local share, usual, busy, running = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+if hold > 0 and redis.call('EXISTS', running) == 1 then return {-1, 0} end
 local refused, longest = 0, 0
-for i, key in ipairs(KEYS) do
-  local most, window = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+for i = first, #KEYS do
+  local at = 5 + 2 * (i - first)
+  local most, window = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   local wait = 0
   if most == 0 then
     wait = window
   else
-    local oldest = redis.call('LINDEX', key, -most)
+    local oldest = redis.call('LINDEX', KEYS[i], -most)
     if oldest then wait = oldest + window - now end
   end
-  if wait > longest then refused, longest = i, wait end
+  if wait > longest then refused, longest = i - first + 1, wait end
 end
 if refused > 0 then return {refused, longest} end
-for i, key in ipairs(KEYS) do
-  redis.call('RPUSH', key, now)
-  redis.call('LTRIM', key, -ARGV[2 * i - 1], -1)
-  redis.call('PEXPIRE', key, ARGV[2 * i])
+local lane, due = 0, 0
+if most_starts > 0 then
+  due = math.max(tonumber(redis.call('GET', share) or 0), now)
+  if due - now > 10000 - 10000 / most_starts then lane = 1 end
 end
-return {0, 0}
+if patience > 0 then
+  local oldest = redis.call('LINDEX', lane == 1 and busy or usual, -1)
+  local read, message = pcall(cjson.decode, oldest or '')
+  local at = read and type(message) == 'table' and type(message.headers) == 'table'
+    and tonumber(message.headers.published_at)
+  if at and now - at > patience then return {-2, now - at} end
+  local soonest = -1
+  for i = 5, first - 1 do
+    local wait = tonumber(redis.call('GET', KEYS[i]) or 0) - now
+    if soonest < 0 or wait < soonest then soonest = math.max(wait, 0) end
+  end
+  if soonest > patience then return {-2, soonest} end
+end
+for i = first, #KEYS do
+  local at = 5 + 2 * (i - first)
+  redis.call('RPUSH', KEYS[i], now)
+  redis.call('LTRIM', KEYS[i], -ARGV[at], -1)
+  redis.call('PEXPIRE', KEYS[i], ARGV[at + 1])
+end
+if most_starts > 0 and lane == 0 then
+  redis.call('SET', share, string.format('%.3f', due + 10000 / most_starts), 'PX', 20000)
+end
+if hold > 0 then redis.call('SET', running, now, 'PX', hold) end
+return {0, lane}
 """
 
 
@@ -53,6 +89,28 @@ class Limit:
         return f"sendcode:limit:{self.name}:{self.key}"
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What keeps one service's starts from delaying the others', and all of them from being late.
+
+    :param most: starts in ten seconds; those above it go to the busy lane. 0: no busy lane
+    :param patience: seconds the oldest job of the lane may have waited, or a new one would have
+        to wait for a place in a sender's pace; 0: any time
+    :param paces: Redis's keys of the senders' paces; empty where one has none
+    """
+
+    service_sid: str
+    channel: Channel
+    most: int
+    patience: int
+    paces: tuple[str, ...] = ()
+
+
+NO_SHARE = Share("", Channel.SMS, 0, 0)
+RUNNING_FOR = 30_000  # ms after which a request that was never finished may be made again
+COME_BACK = 5  # seconds, to a caller who was refused because codes wait too long
+
+
 class Limits:
     """Admission by limits that all processes share. Without Redis nothing is admitted."""
 
@@ -61,19 +119,39 @@ class Limits:
         self._admit = client.register_script(_ADMIT)
         self._release = client.register_script(_RELEASE)
 
-    def admit(self, limits: Sequence[Limit]) -> None:
-        """Count one send against every limit, or against none.
+    def admit(
+        self, limits: Sequence[Limit], share: Share = NO_SHARE, running: str | None = None
+    ) -> Lane:
+        """Count one send against every limit, or against none; the lane it goes to.
 
+        :param running: marks a request as being answered until `finish`
         :raises LimitReachedError: names the limit that opens last, and when
+        :raises OverloadedError: the lane's oldest job has waited longer than `share` says
+        :raises RequestRunningError: `running` is marked already
         :raises LimitsUnavailableError: Redis does not answer
         """
-        arguments = [n for limit in limits for n in (limit.most, limit.window * 1000)]
+        keys = [f"sendcode:share:{share.service_sid}"]
+        keys += [queue_of(share.channel, lane) for lane in (Lane.USUAL, Lane.BUSY)]
+        keys += [_running(running), *share.paces, *(limit.redis_key for limit in limits)]
+        hold = RUNNING_FOR if running else 0
+        arguments = [share.most, share.patience * 1000, hold, len(share.paces)]
+        arguments += [n for limit in limits for n in (limit.most, limit.window * 1000)]
         try:
-            refused, wait = self._admit(keys=[limit.redis_key for limit in limits], args=arguments)
+            verdict, value = self._admit(keys=keys, args=arguments)
         except redis.RedisError as error:
             raise LimitsUnavailableError(type(error).__name__) from None
-        if refused:
-            raise LimitReachedError(limits[refused - 1].name, max(1, -(-int(wait) // 1000)))
+        if verdict == -1:
+            raise RequestRunningError("the same request is still running")
+        if verdict == -2:
+            raise OverloadedError(COME_BACK)
+        if verdict:
+            raise LimitReachedError(limits[verdict - 1].name, max(1, -(-int(value) // 1000)))
+        return Lane.BUSY if value else Lane.USUAL
+
+    def finish(self, running: str) -> None:
+        """The request is answered. Without Redis the mark ends by itself."""
+        with suppress(redis.RedisError):
+            self._client.delete(_running(running))
 
     def release(self, limits: Sequence[Limit]) -> None:
         """Take back one admission: what it was for was never written.
@@ -94,3 +172,7 @@ class Limits:
             self._client.delete(*(limit.redis_key for limit in limits))
         except redis.RedisError as error:
             raise LimitsUnavailableError(type(error).__name__) from None
+
+
+def _running(request: str | None) -> str:
+    return f"sendcode:running:{request or ''}"

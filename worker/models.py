@@ -50,7 +50,7 @@ services = Table(
     Column("press_key", Boolean, nullable=False),  # Twilio: dtmf_input_required
     Column("spoken_name", String(32)),  # Twilio: tts_name
     Column("do_not_share", Boolean, nullable=False),
-    Column("call_fallback", Boolean, nullable=False),  # an undelivered SMS is followed by a call
+    Column("plan", JSON, nullable=False),  # what follows a text that does not arrive
     Column("web_origin", String(253)),  # host of the origin-bound last line
     Column("twilio_only", JSON, nullable=False),  # settings we keep for Twilio's shape alone
     Column("created_at", BigInteger, nullable=False),
@@ -109,18 +109,21 @@ deliveries = Table(
     Column("sid", String(34), primary_key=True),
     Column("verification_sid", String(34), ForeignKey("verifications.sid"), nullable=False),
     Column("channel", String(4), nullable=False),
+    Column("queue", String(16), nullable=False),  # of the broker, see worker.states.queue_of
     Column("state", String(12), nullable=False),
-    Column("fallback", Boolean, nullable=False),  # made by us after an undelivered one
+    Column("step", Integer, nullable=False),  # 0: asked for; else its place in the service's plan
     Column("tries", Integer, nullable=False),  # claims so far; the fence of the current claim
     Column("doubts", Integer, nullable=False),  # provider calls whose outcome is unknown
     Column("next_try_at", BigInteger, nullable=False),
-    Column("hinted_at", BigInteger),  # when the broker was last told
+    Column("hinted_at", BigInteger, nullable=False),  # when the broker was last told; 0: never
     Column("lease_until", BigInteger),
     Column("expires_at", BigInteger, nullable=False),
+    Column("sender", String(32)),  # who hands it over, or last tried to
+    Column("slot_of", String(32)),  # the sender whose pace has a place for it at next_try_at
     Column("provider", String(16)),
     Column("provider_sid", String(34)),
     Column("error_code", String(32)),
-    Column("call_wanted", Boolean, nullable=False),  # did not arrive: a call may have to follow
+    Column("follow_at", BigInteger),  # when the plan's next step is due, unless this one arrives
     Column("created_at", BigInteger, nullable=False),
     Column("published_at", BigInteger),
     Column("taken_at", BigInteger),
@@ -130,7 +133,14 @@ deliveries = Table(
     Index(None, "verification_sid"),
     Index(
         "ix_deliveries_due",
-        "next_try_at",
+        "queue",
+        "hinted_at",
+        postgresql_where=text("state = 'queued'"),
+        sqlite_where=text("state = 'queued'"),
+    ),
+    Index(
+        "ix_deliveries_overdue",
+        "expires_at",
         postgresql_where=text("state = 'queued'"),
         sqlite_where=text("state = 'queued'"),
     ),
@@ -147,18 +157,19 @@ deliveries = Table(
         sqlite_where=text("state IN ('accepted', 'sent')"),
     ),
     Index(
-        "ix_deliveries_call_wanted",
-        "sid",
-        postgresql_where=text("call_wanted"),
-        sqlite_where=text("call_wanted"),
+        "ix_deliveries_follow",
+        "follow_at",
+        postgresql_where=text("follow_at IS NOT NULL"),
+        sqlite_where=text("follow_at IS NOT NULL"),
     ),
-    # However many texts of a verification fail, one call follows.
+    # However many texts of a verification fail, each step of the plan is taken once.
     Index(
-        "uq_deliveries_fallback",
+        "uq_deliveries_step",
         "verification_sid",
+        "step",
         unique=True,
-        postgresql_where=text("fallback"),
-        sqlite_where=text("fallback"),
+        postgresql_where=text("step > 0"),
+        sqlite_where=text("step > 0"),
     ),
 )
 
@@ -190,6 +201,8 @@ requests = Table(
     Column("request_id", String(300), primary_key=True),
     Column("fingerprint", LargeBinary(32), nullable=False),
     Column("verification_sid", String(34), nullable=False),
+    Column("delivery_sid", String(34), nullable=False),
+    Column("answered_at", BigInteger, nullable=False),  # the verification's updated_at then
     Column("created_at", BigInteger, nullable=False),
     Index(None, "created_at"),
 )

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 
+import structlog
 from celery import signals
 
 from worker import celery_app, logs
@@ -12,7 +13,11 @@ from worker.settings import Settings
 from worker.watchdog import Watchdog
 from worker.wiring import redis_client
 
-DEAF = 70  # exit code
+log = structlog.get_logger()
+
+DEAF = 70  # exit codes
+STUCK = 75
+STOP_WITHIN = 20.0  # seconds after the signal; the relay recovers what is in flight even then
 
 
 def run_worker(
@@ -40,14 +45,30 @@ def run_worker(
     )
     stop = threading.Event()
     _watch(settings, queues, stop)
+    _bound_the_stop()
     worker.start()
     stop.set()
     return int(worker.exitcode or 0)
 
 
+def _bound_the_stop() -> None:
+    """End the process for good when what is in flight does not end in time."""
+
+    def give_up() -> None:
+        log.error("worker.stop_forced", seconds=STOP_WITHIN)
+        os._exit(STUCK)
+
+    def begin(**_: object) -> None:
+        timer = threading.Timer(STOP_WITHIN, give_up)
+        timer.daemon = True
+        timer.start()
+
+    signals.worker_shutting_down.connect(begin, weak=False)
+
+
 def _watch(settings: Settings, queues: Sequence[str], stop: threading.Event) -> None:
     """End the process, for its supervisor to start anew, once it has gone deaf."""
-    broker = redis_client(settings.broker_url.get_secret_value())
+    broker = redis_client(settings)
     watchdog = Watchdog(broker, queues, settings.worker_slots)
     signals.task_prerun.connect(lambda **_: watchdog.job_began(), weak=False)
     signals.task_postrun.connect(lambda **_: watchdog.job_ended(), weak=False)

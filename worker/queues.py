@@ -1,10 +1,11 @@
 """What waits in the broker's queues. Reads only."""
 
-import base64
 import json
 from typing import Any
 
 import redis
+
+PUBLISHED_AT = "published_at"  # the header of a job that says when; see also worker.limits
 
 
 def depth(broker: "redis.Redis", queue: str) -> int:
@@ -21,7 +22,6 @@ def oldest_waiting(broker: "redis.Redis", queue: str) -> int | None:
     if raw is None:
         return None
     try:
-        body = json.loads(base64.b64decode(json.loads(raw)["body"]))
-        return int(body[0][1])
-    except (ValueError, KeyError, IndexError, TypeError, OverflowError):
+        return int(json.loads(raw)["headers"][PUBLISHED_AT])
+    except (ValueError, KeyError, TypeError, OverflowError):
         return 0

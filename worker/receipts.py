@@ -1,6 +1,7 @@
 """Receipts: the provider's later word on a delivery, in any order, any number of times."""
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import structlog
 from sqlalchemy import (
@@ -9,7 +10,9 @@ from sqlalchemy import (
     Connection,
     and_,
     bindparam,
+    case,
     func,
+    null,
     or_,
     select,
     update,
@@ -17,7 +20,7 @@ from sqlalchemy import (
 
 from worker.db import Database, now_ms
 from worker.models import deliveries, receipts
-from worker.states import NO_RECEIPT, RECEIPT_MAY_FOLLOW, Channel, DeliveryState
+from worker.states import NO_RECEIPT, RECEIPT_MAY_FOLLOW, DeliveryState
 
 log = structlog.get_logger()
 
@@ -33,6 +36,13 @@ def _may_follow(state: DeliveryState, before: Collection[DeliveryState]) -> Colu
     return allowed
 
 
+def _follow_at(state: DeliveryState) -> ColumnElement[Any]:
+    """When the plan goes on: never behind one that arrived, at once where there is hope."""
+    if state is DeliveryState.UNDELIVERED:
+        return case((bindparam("b_hope", type_=Boolean), now_ms()), else_=null())
+    return null() if state is DeliveryState.DELIVERED else _d.follow_at
+
+
 _MOVE = {
     state: update(deliveries)
     .where(_d.sid == bindparam("b_sid"), _may_follow(state, before))
@@ -45,9 +55,7 @@ _MOVE = {
         ended_at=now_ms() if state.final else _d.ended_at,
         # A receipt proves acceptance even where the answer to our request was lost.
         accepted_at=func.coalesce(_d.accepted_at, now_ms()),
-        call_wanted=and_(bindparam("b_call_wanted", type_=Boolean), _d.channel == Channel.SMS)
-        if state is DeliveryState.UNDELIVERED
-        else _d.call_wanted,
+        follow_at=_follow_at(state),
     )
     for state, before in RECEIPT_MAY_FOLLOW.items()
 }
@@ -69,12 +77,12 @@ class Receipts:
         status: str,
         words: Mapping[str, DeliveryState],
         error_code: str | None = None,
-        call_may_help: bool = False,
+        hope: bool = False,
     ) -> bool:
         """Move the delivery to where `status` says, if the transition table allows.
 
         :param words: the provider's words and the state each means
-        :param call_may_help: with an undelivered SMS: whether its reason leaves hope for a call
+        :param hope: of an undelivered one: whether its reason leaves hope for another try
         :returns: False when nothing changed: a repeat, an old word, an unknown word or delivery
         """
         state = words.get(status)
@@ -94,15 +102,11 @@ class Receipts:
                     "b_provider": provider,
                     "b_provider_sid": provider_sid,
                     "b_error": error_code,
-                    **(
-                        {"b_call_wanted": call_may_help}
-                        if state is DeliveryState.UNDELIVERED
-                        else {}
-                    ),
+                    **({"b_hope": hope} if state is DeliveryState.UNDELIVERED else {}),
                 },
             ).rowcount
         log.info("receipt.received", delivery=delivery_sid, status=status, moved=bool(moved))
-        if moved and state is DeliveryState.UNDELIVERED and call_may_help:
+        if moved and state is DeliveryState.UNDELIVERED and hope:
             self._on_undelivered(delivery_sid)
         return bool(moved)
 

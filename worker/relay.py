@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import redis
 import structlog
-from sqlalchemy import Connection, Select, bindparam, delete, exists, or_, select, text, update
+from sqlalchemy import Connection, Select, bindparam, delete, select, text, update
 
 from worker import celery_app
 from worker.db import Database, now_ms, then_ms
@@ -19,7 +19,7 @@ from worker.models import deliveries, number_guards, receipts, requests, verific
 from worker.queues import oldest_waiting
 from worker.settings import Settings
 from worker.statements import PENDING, SPENT, Publish
-from worker.states import NO_RECEIPT, Channel, DeliveryState, VerificationStatus
+from worker.states import DELIVERY_QUEUES, NO_RECEIPT, DeliveryState, VerificationStatus
 
 log = structlog.get_logger()
 
@@ -30,26 +30,29 @@ PURGE_EVERY = 60
 HINT_PATIENCE = 60_000  # ms after which a hint is repeated even if it may still wait in its queue
 RECEIPT_GRACE = 60_000  # ms after a code's life in which a receipt may still come
 ENQUIRE_EVERY = 60_000  # ms between two questions about one delivery
+REQUEST_HOLDS = 86_400_000  # ms in which the same request id gets the same answer
+SHARED_FROM = 64  # due deliveries from which one message carries two of them
 SLACK = 1_000  # ms between a row's commit and its message being visible in the broker
 
 _d, _v = deliveries.c, verifications.c
 # Literal, so that PostgreSQL sees that the partial indexes apply.
+_QUEUED = text("deliveries.state = 'queued'")
+_SENDING = text("deliveries.state = 'sending'")
 _TAKEN = text("deliveries.state IN ('accepted', 'sent')")
 _LIVE_OR_SPENT = text("verifications.status IN ('pending', 'max_attempts_reached')")
-_LIVE = exists().where(_v.sid == _d.verification_sid, _v.status == PENDING)
 
-# Due and never hinted, or hinted with a message that cannot be in the queue any more.
+# Due and never hinted, or hinted with a message that cannot be in the queue any more. Whether
+# the verification still lives is the claim's to decide.
 _DUE = (
-    select(_d.sid, _d.channel, _d.expires_at, then_ms().label("now"))
+    select(_d.sid, _d.expires_at, then_ms().label("now"))
     .where(
-        _d.state == DeliveryState.QUEUED,
+        _QUEUED,
         _d.next_try_at <= then_ms(),
         _d.expires_at > then_ms(),
-        _d.channel == bindparam("channel"),
-        or_(_d.hinted_at.is_(None), _d.hinted_at < bindparam("lost_before")),
-        _LIVE,
+        _d.queue == bindparam("queue"),
+        _d.hinted_at < bindparam("lost_before"),
     )
-    .order_by(_d.next_try_at)
+    .order_by(_d.hinted_at)
     .limit(BATCH)
     .with_for_update(skip_locked=True, of=deliveries)
 )
@@ -60,7 +63,7 @@ _HINT = (
 )
 _DEAD_LEASES = (
     select(_d.sid)
-    .where(_d.state == DeliveryState.SENDING, _d.lease_until < then_ms())
+    .where(_SENDING, _d.lease_until < then_ms())
     .limit(BATCH)
     .with_for_update(skip_locked=True)
 )
@@ -75,27 +78,25 @@ _RECOVER = (
         state=DeliveryState.QUEUED.value,
         doubts=_d.doubts + 1,
         next_try_at=now_ms(),
-        hinted_at=None,
+        hinted_at=0,
         lease_until=None,
+        slot_of=None,
         error_code="worker_lost",
     )
 )
 _OVERDUE_DELIVERIES = (
     select(_d.sid)
-    .where(
-        _d.state == DeliveryState.QUEUED,
-        _d.next_try_at <= then_ms(),
-        or_(_d.expires_at <= then_ms(), ~_LIVE),
-    )
+    .where(_QUEUED, _d.expires_at <= then_ms())
+    .order_by(_d.expires_at)
     .limit(BATCH)
-    .with_for_update(skip_locked=True, of=deliveries)
+    .with_for_update(skip_locked=True)
 )
 _END_DELIVERIES = (
     update(deliveries)
     .where(
         _d.sid.in_(bindparam("b_sids", expanding=True)),
         _d.state == DeliveryState.QUEUED,
-        or_(_d.expires_at <= now_ms(), ~_LIVE),
+        _d.expires_at <= now_ms(),
     )
     .values(
         state=DeliveryState.EXPIRED.value,
@@ -169,38 +170,40 @@ class Relay:
 
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop` is set. A database or broker that is away is tried again."""
-        purged = beaten = float("-inf")
+        chores = (
+            Chore(self.settle, TICK),
+            Chore(self.publish, TICK),
+            Chore(send_heartbeat, HEARTBEAT_EVERY),
+            Chore(self.purge, PURGE_EVERY),
+        )
         while not stop.is_set():
-            started = time.monotonic()
-            try:
-                self.tick()
-                if started - beaten > HEARTBEAT_EVERY:
-                    send_heartbeat()
-                    beaten = started
-                if started - purged > PURGE_EVERY:
-                    self.purge()
-                    purged = started
-            except Exception as error:
-                # Nothing that goes wrong once may end the loop that everything falls back on.
-                log.warning("relay.tick_failed", reason=type(error).__name__)
-                stop.wait(1)
-            stop.wait(max(0.0, TICK - (time.monotonic() - started)))
+            for chore in chores:
+                chore.run_if_due()
+            stop.wait(max(0.0, min(chore.due for chore in chores) - time.monotonic()))
 
     def tick(self) -> None:
         """One look at everything that may be due. Ending comes before publishing."""
+        self.settle()
+        self.publish()
+
+    def settle(self) -> None:
+        """End, recover and follow up what is due: the database alone decides."""
         self._in_batches(_OVERDUE_DELIVERIES, _END_DELIVERIES, "job.discarded")
         self._in_batches(_OVERDUE_VERIFICATIONS, _END_VERIFICATIONS, "code.expired")
         self._in_batches(_DEAD_LEASES, _RECOVER, "lease.recovered")
         self._in_batches(_SILENT, _GIVE_UP, "receipt.missing")
         self._in_batches(_TO_ASK, _ASKED, "receipt.asked_for", self._ask_about)
-        for sid in self._fallback.pending():
-            self._fallback.call_instead(sid)
-        for channel in Channel:
-            lost_before = self._lost_before(channel)
-            while self.publish_due(channel, lost_before) == BATCH:
+        for sid in self._fallback.due():
+            self._fallback.follow(sid)
+
+    def publish(self) -> None:
+        """Tell the broker of what is due and cannot be in its queue any more."""
+        for queue in DELIVERY_QUEUES:
+            lost_before = self._lost_before(queue)
+            while self.publish_due(queue, lost_before) == BATCH:
                 pass
 
-    def publish_due(self, channel: Channel, lost_before: int) -> int:
+    def publish_due(self, queue: str, lost_before: int) -> int:
         """Publish one batch of due deliveries; how many.
 
         A delivery whose message may still wait in its queue is left alone. The queue is first in,
@@ -208,23 +211,24 @@ class Relay:
         """
         clock = time.monotonic()
         with self._db.begin() as connection:
-            due = connection.execute(
-                _DUE, {"channel": channel.value, "lost_before": lost_before}
-            ).all()
+            due = connection.execute(_DUE, {"queue": queue, "lost_before": lost_before}).all()
             if due:
                 connection.execute(_HINT, {"b_sids": [row.sid for row in due]})
-        for row in due:
-            now = row.now + int((time.monotonic() - clock) * 1000)
-            self._publish(channel, [row.sid], max(1, (row.expires_at - now) // 1000), now)
+        size = 1 + len(due) // SHARED_FROM  # a backlog shares its messages
+        for some in (due[i : i + size] for i in range(0, len(due), size)):
+            now = some[0].now + int((time.monotonic() - clock) * 1000)
+            life = max(1, (max(row.expires_at for row in some) - now) // 1000)
+            if not self._publish(queue, [row.sid for row in some], life, now):
+                break  # a broker that hangs would hold us at each one; they are hinted again
         if due:
-            log.info("job.enqueued", queue=channel.value, deliveries=len(due))
+            log.info("job.enqueued", queue=queue, deliveries=len(due))
         return len(due)
 
-    def _lost_before(self, channel: Channel) -> int:
+    def _lost_before(self, queue: str) -> int:
         """Hints older than this (ms since 1970 UTC) are not in the queue any more."""
         with self._db.statement() as connection:
             now = int(connection.execute(select(now_ms())).scalar_one())
-        waiting = oldest_waiting(self._broker, channel.value)
+        waiting = oldest_waiting(self._broker, queue)
         if waiting is None:
             return now - SLACK
         return max(min(waiting, now) - SLACK, now - HINT_PATIENCE)
@@ -259,7 +263,7 @@ class Relay:
                 break
         with self._db.begin() as connection:
             connection.execute(
-                delete(requests).where(requests.c.created_at < then_ms() - max(age, 86_400_000))
+                delete(requests).where(requests.c.created_at < then_ms() - REQUEST_HOLDS)
             )
             connection.execute(
                 delete(number_guards).where(
@@ -287,6 +291,26 @@ class Relay:
         connection.execute(delete(deliveries).where(_d.verification_sid.in_(old)))
         connection.execute(delete(verifications).where(_v.sid.in_(old)))
         return len(old)
+
+
+class Chore:
+    """Something to do every so often; what goes wrong in one keeps none of the others back."""
+
+    def __init__(self, act: Callable[[], object], every: float) -> None:
+        self._act, self._every = act, every
+        self.due = time.monotonic()
+
+    def run_if_due(self) -> None:
+        if time.monotonic() < self.due:
+            return
+        started = time.monotonic()
+        try:
+            self._act()
+            self.due = started + self._every
+        except Exception as error:
+            # Nothing that goes wrong once may end the loop that everything falls back on.
+            log.warning("relay.chore_failed", chore=self._act.__name__, reason=type(error).__name__)
+            self.due = time.monotonic() + max(1.0, self._every)
 
 
 def send_heartbeat() -> None:

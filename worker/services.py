@@ -1,6 +1,6 @@
 """Services: a tenant's configuration, as create, fetch, list, update and delete."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ CODE_LIVES = range(60, 86_401)  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Times are ms since 1970 UTC, `code_life` is in seconds."""
+    """Times are ms since 1970 UTC, `code_life` is in seconds, `plan` as `worker.plan` keeps it."""
 
     sid: str
     account_sid: str
@@ -28,7 +28,7 @@ class Service:
     press_key: bool
     spoken_name: str | None
     do_not_share: bool
-    call_fallback: bool
+    plan: Sequence[Mapping[str, Any]]
     web_origin: str | None
     twilio_only: Mapping[str, Any]
     created_at: int
@@ -41,7 +41,7 @@ _DEFAULTS: dict[str, Any] = {
     "press_key": False,
     "spoken_name": None,
     "do_not_share": False,
-    "call_fallback": False,
+    "plan": [],
     "web_origin": None,
     "twilio_only": {},
 }

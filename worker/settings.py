@@ -13,6 +13,8 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from worker.errors import SettingsError
+from worker.senders import ONLY, Sender, read_senders
+from worker.states import Channel
 
 PREFIX = "SENDCODE_"
 SAMPLE_KEY = base64.b64encode(b"sendcode sample key, never in use").decode()
@@ -63,8 +65,10 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(16, ge=1, description="connections each process keeps open")
     broker_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="Redis or Valkey (`redis://…`), a database of its own",
+        description="Redis or Valkey, a database of its own: `redis://…`, `rediss://…`, or"
+        " `sentinel://host:port/0;sentinel://host:port/0` with `SENDCODE_BROKER_MASTER`",
     )
+    broker_master: str = Field("", description="name of the master that the Sentinels watch")
     secret_keys: SecretStr = Field(
         SecretStr(""),
         description="`kid:base64`, comma-separated, 32 bytes or more; the first writes, all read."
@@ -95,6 +99,18 @@ class Settings(BaseSettings):
     twilio_messaging_service_sid: str = Field(
         "", description="`MG…`: SMS go through this messaging service"
     )
+    twilio_per_second: float = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="SMS handed to Twilio per second, by all workers; 0: no limit",
+    )
+    twilio_calls_per_second: float = Field(0, ge=0, le=10_000, description="calls, likewise")
+    senders: SecretStr = Field(
+        SecretStr(""),
+        description="several senders in place of the `SENDCODE_TWILIO_*` one: a JSON list, see"
+        " docs/senders.md",
+    )
     connect_timeout: float = Field(3.0, gt=0, le=10, description="seconds to reach the provider")
     read_timeout: float = Field(8.0, gt=0, le=30, description="seconds to wait for its answer")
     worker_slots: int = Field(32, ge=1, le=512, description="deliveries one worker has in flight")
@@ -107,11 +123,22 @@ class Settings(BaseSettings):
     retry_base_seconds: float = Field(
         2.0, gt=0, description="first retry waits up to this, doubling, with full jitter"
     )
-    retry_cap_seconds: float = Field(60.0, gt=0, description="no retry waits longer than this")
+    retry_cap_seconds: float = Field(20.0, gt=0, description="no retry waits longer than this")
     limit_sends: int = Field(5, ge=1, description="sends per service and number …")
     limit_sends_window: Seconds = Field(600, description="… in this many seconds")
     limit_daily: int = Field(10, ge=1, description="sends per number over all services in 24 h")
     limit_daily_calls: int = Field(3, ge=0, description="of which calls")
+    busy_starts: int = Field(
+        100,
+        ge=0,
+        description="starts of one service in ten seconds; those above it wait in a queue for busy"
+        " services, so that they delay no other's. 0: no such queue",
+    )
+    overload_seconds: int = Field(
+        30,
+        ge=0,
+        description="new starts get 429 while the oldest waiting job is older; 0: never",
+    )
     max_checks: int = Field(5, ge=1, le=10, description="guesses per verification")
     disable_after_failures: int = Field(
         100, ge=1, le=100, description="wrong codes in a row that disable a number in a service"
@@ -150,21 +177,26 @@ class Settings(BaseSettings):
             )
         if urlsplit(self.public_url).scheme not in ("http", "https"):
             raise ValueError("SENDCODE_PUBLIC_URL must start with http:// or https://")
+        if self._sentinel != bool(self.broker_master):
+            raise ValueError(
+                "SENDCODE_BROKER_URL of `sentinel://` and SENDCODE_BROKER_MASTER go together"
+            )
         self._is_complete()
+        self.all_senders()  # raises when they cannot be read
         return self
 
     def _is_complete(self) -> None:
-        missing = [
-            f"{PREFIX}{name.upper()}"
-            for name, value in (
-                ("twilio_account_sid", self.twilio_account_sid),
-                ("twilio_auth_token", self.twilio_auth_token.get_secret_value()),
-                ("twilio_from", self.twilio_from or self.twilio_messaging_service_sid),
-                ("account_sid", self.account_sid),
-                ("auth_token", self.auth_token.get_secret_value()),
-            )
-            if not value
-        ]
+        twilio = {
+            "twilio_account_sid": self.twilio_account_sid,
+            "twilio_auth_token": self.twilio_auth_token.get_secret_value(),
+            "twilio_from": self.twilio_from or self.twilio_messaging_service_sid,
+        }
+        several = self.senders.get_secret_value()
+        if several and any(twilio.values()):
+            raise ValueError("SENDCODE_SENDERS and SENDCODE_TWILIO_* name senders: keep one")
+        ours = {"account_sid": self.account_sid, "auth_token": self.auth_token.get_secret_value()}
+        needed = ours if several else twilio | ours
+        missing = [f"{PREFIX}{name.upper()}" for name, value in needed.items() if not value]
         if missing:
             raise ValueError(
                 f"{', '.join(missing)} must be set"
@@ -174,6 +206,36 @@ class Settings(BaseSettings):
     @property
     def base_url(self) -> str:
         return self.public_url.rstrip("/")
+
+    @property
+    def _sentinel(self) -> bool:
+        return self.broker_url.get_secret_value().startswith("sentinel://")
+
+    @property
+    def first_sender(self) -> Sender:
+        """The preferred one; its account is the one that the sandbox plays."""
+        return self.all_senders()[0]
+
+    def all_senders(self) -> tuple[Sender, ...]:
+        """The senders, the preferred one first.
+
+        :raises ValueError: `SENDCODE_SENDERS` cannot be read
+        """
+        several = self.senders.get_secret_value()
+        if several:
+            return read_senders(several)
+        return (
+            Sender(
+                name=ONLY,
+                account_sid=self.twilio_account_sid,
+                auth_token=self.twilio_auth_token.get_secret_value(),
+                number=self.twilio_from,
+                messaging_service_sid=self.twilio_messaging_service_sid,
+                channels=frozenset(Channel if self.twilio_from else {Channel.SMS}),
+                per_second=self.twilio_per_second,
+                calls_per_second=self.twilio_calls_per_second,
+            ),
+        )
 
     def keys(self) -> tuple[SecretKey, ...]:
         """The secret keys, the writing one first.

@@ -1,19 +1,20 @@
 """Statements and limits that more than one use case needs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, insert
+from sqlalchemy import and_
 
 from worker.db import now_ms
 from worker.limits import Limit
-from worker.models import deliveries, new_sid, verifications
+from worker.models import new_sid, verifications
+from worker.plan import follow_in
 from worker.settings import Settings
-from worker.states import Channel, DeliveryState, VerificationStatus
+from worker.states import Channel, DeliveryState, Lane, VerificationStatus, queue_of
 
-Publish = Callable[[Channel, Sequence[str], int, int], object]
-"""Tells the broker of deliveries: channel, sids, seconds they live, and now by the database's
-clock in ms."""
+Publish = Callable[[str, Sequence[str], int, int], bool]
+"""Tells the broker of deliveries: queue, sids, seconds they live, and now by the database's
+clock in ms. False when the broker did not take it."""
 
 PENDING = VerificationStatus.PENDING.value
 SPENT = VerificationStatus.MAX_ATTEMPTS.value
@@ -22,30 +23,36 @@ ALIVE = and_(verifications.c.status == PENDING, verifications.c.expires_at > now
 
 
 def insert_delivery(
-    statement: Any, verification_sid: str, channel: Channel, expires_at: int, *, fallback: bool
+    statement: Any,
+    verification_sid: str,
+    channel: Channel,
+    expires_at: int,
+    *,
+    plan: Sequence[Mapping[str, Any]],
+    step: int = 0,
+    lane: Lane = Lane.USUAL,
 ) -> Any:
-    """The values of a delivery that is due now and of which the broker is told next."""
+    """The values of a delivery that is due now and of which the broker is told next.
+
+    :param plan: of the service; a start by call has none
+    :param step: its place in the plan, 0 for what a backend asked for
+    """
+    wait = follow_in(plan, step)
     return statement.values(
         sid=new_sid("VL"),
         verification_sid=verification_sid,
         channel=channel.value,
+        queue=queue_of(channel, lane),
         state=DeliveryState.QUEUED.value,
-        fallback=fallback,
+        step=step,
         tries=0,
         doubts=0,
-        call_wanted=False,
+        follow_at=None if wait is None else now_ms() + wait,
         next_try_at=now_ms(),
         hinted_at=now_ms(),
         expires_at=expires_at,
         created_at=now_ms(),
     )
-
-
-def new_delivery(verification_sid: str, channel: Channel, expires_at: int) -> Any:
-    """The INSERT of a delivery that a backend asked for; returns its row."""
-    return insert_delivery(
-        insert(deliveries), verification_sid, channel, expires_at, fallback=False
-    ).returning(deliveries)
 
 
 def service_limit(settings: Settings, service_sid: str, index: bytes) -> Limit:

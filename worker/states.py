@@ -8,6 +8,21 @@ class Channel(StrEnum):
     CALL = "call"
 
 
+class Lane(StrEnum):
+    """Which of a channel's queues a delivery waits in."""
+
+    USUAL = "usual"
+    BUSY = "busy"  # of services that start more than their share
+
+
+def queue_of(channel: Channel, lane: Lane = Lane.USUAL) -> str:
+    """The broker's queue."""
+    return channel.value if lane is Lane.USUAL else f"{channel.value}.busy"
+
+
+DELIVERY_QUEUES = tuple(queue_of(channel, lane) for lane in Lane for channel in Channel)
+
+
 class VerificationStatus(StrEnum):
     """Twilio Verify's words, on the wire as they are."""
 
@@ -46,8 +61,8 @@ FINAL_DELIVERY_STATES = frozenset(
 )
 
 # A receipt may move a delivery only along these edges, so any order of receipts, repeated or
-# late, ends in the same state. EXPIRED and FAILED are our own words for "not sent"; a receipt
-# that proves the opposite wins.
+# late, ends in the same state. EXPIRED, FAILED and CANCELED are our own words for "not sent"; a
+# receipt that proves the opposite wins.
 RECEIPT_MAY_FOLLOW: dict[DeliveryState, frozenset[DeliveryState]] = {
     DeliveryState.ACCEPTED: frozenset({DeliveryState.QUEUED, DeliveryState.SENDING}),
     DeliveryState.SENT: frozenset(
@@ -61,6 +76,7 @@ RECEIPT_MAY_FOLLOW: dict[DeliveryState, frozenset[DeliveryState]] = {
             DeliveryState.SENT,
             DeliveryState.EXPIRED,
             DeliveryState.FAILED,
+            DeliveryState.CANCELED,
         }
     ),
     DeliveryState.UNDELIVERED: frozenset(
@@ -82,5 +98,6 @@ class ErrorKind(StrEnum):
 
     PERMANENT = "permanent"  # this number or text will never go through: stop
     TRANSIENT = "transient"  # the same request may succeed later
-    ACCOUNT = "account"  # our account or sender is at fault: alarm the operator, try later
+    ACCOUNT = "account"  # our account or sender is at fault: alarm, another sender, later
+    ROUTE = "route"  # our sender may not reach this number or country: alarm, another sender
     CHANNEL = "channel"  # this channel cannot reach the number, another may

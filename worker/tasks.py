@@ -9,7 +9,7 @@ from celery.exceptions import Reject
 
 from worker.celery_app import DELIVER, ENQUIRE, HEARTBEAT, SEND_CODE, app
 from worker.db import UNAVAILABLE
-from worker.errors import LimitsUnavailableError, SendcodeError
+from worker.errors import LimitsUnavailableError, RequestRunningError, SendcodeError
 from worker.settings import Settings
 from worker.states import Channel
 from worker.verifications import Start
@@ -84,8 +84,9 @@ def send_code(
                 locale=locale,
                 request_id=request_id or f"task {self.request.id}",
             ),
+            has_waited=True,
         )
-    except (LimitsUnavailableError, *UNAVAILABLE) as error:
+    except (LimitsUnavailableError, RequestRunningError, *UNAVAILABLE) as error:
         # Nothing is written yet, so the message must not be lost: back to the queue, slowly.
         log.warning("request.deferred", task=self.request.id, reason=type(error).__name__)
         time.sleep(1)

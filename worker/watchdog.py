@@ -1,7 +1,7 @@
 """Finds a worker that went deaf: alive, with room for work, while its queues are not empty.
 
 Celery on Redis is known to stop consuming after a reconnect. Only what came through the queue
-proves that a worker still hears.
+proves that a worker still hears; where nothing else comes, the relay's heartbeat does.
 """
 
 import threading
@@ -16,7 +16,7 @@ from worker import queues
 log = structlog.get_logger()
 
 LOOK_EVERY = 2.0  # seconds
-DEAF_AFTER = 20.0  # seconds of waiting messages, free slots and silence
+DEAF_AFTER = 12.0  # seconds of waiting messages, free slots and silence
 
 
 class Watchdog:
@@ -50,7 +50,9 @@ class Watchdog:
             self._running -= 1
 
     def is_deaf(self) -> bool:
-        """Look once. A broker that does not answer proves nothing about us."""
+        """Look once. A broker that does not answer proves nothing about us, and a job that runs is
+        let end first.
+        """
         try:
             waiting = any(queues.depth(self._broker, name) for name in self._names)
         except redis.RedisError:
@@ -61,7 +63,7 @@ class Watchdog:
                 return False
             if self._starving_since is None:
                 self._starving_since = self._clock()
-            return self._clock() - self._starving_since >= DEAF_AFTER
+            return not self._running and self._clock() - self._starving_since >= DEAF_AFTER
 
     def run(self, stop: threading.Event, on_deaf: Callable[[], object]) -> None:
         """Look until `stop` is set, or until this worker is found deaf."""

@@ -3,24 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 import structlog
 from celery import Celery
+from redis.sentinel import Sentinel
 
 from worker import celery_app
+from worker.circuits import Circuits
 from worker.codes import Keyring
 from worker.db import Database
 from worker.dispatch import Dispatch
+from worker.dispatch.route import Route
 from worker.enquiry import Enquiry
 from worker.fallback import Fallback
 from worker.limits import Limits
 from worker.providers import Provider
 from worker.providers.twilio import TwilioProvider
+from worker.queues import PUBLISHED_AT
 from worker.receipts import Receipts
 from worker.services import Services
 from worker.settings import Settings
-from worker.states import Channel
 from worker.verifications import Verifications
 
 log = structlog.get_logger()
@@ -48,28 +53,41 @@ class Sendcode:
 
     @cached_property
     def redis(self) -> "redis.Redis":
-        return redis_client(self.settings.broker_url.get_secret_value())
+        return redis_client(self.settings)
 
     @cached_property
     def limits(self) -> Limits:
         return Limits(self.redis)
 
     @cached_property
-    def provider(self) -> Provider:
+    def circuits(self) -> Circuits:
+        return Circuits(self.redis)
+
+    @cached_property
+    def providers(self) -> dict[str, Provider]:
+        """By the sender's name."""
         s = self.settings
         base_url = s.twilio_base_url or (s.sandbox_url if s.provider == "sandbox" else "")
-        return TwilioProvider(
-            account_sid=s.twilio_account_sid,
-            auth_token=s.twilio_auth_token.get_secret_value(),
-            base_url=base_url or None,
-            sender=s.twilio_from,
-            messaging_service_sid=s.twilio_messaging_service_sid,
-            connect_timeout=s.connect_timeout,
-            read_timeout=s.read_timeout,
-            slots=s.worker_slots,
-            ring_seconds=s.ring_seconds,
-            call_seconds=s.call_seconds,
-        )
+        return {
+            sender.name: TwilioProvider(
+                account_sid=sender.account_sid,
+                auth_token=sender.auth_token,
+                base_url=base_url or None,
+                sender=sender.number,
+                messaging_service_sid=sender.messaging_service_sid,
+                connect_timeout=s.connect_timeout,
+                read_timeout=s.read_timeout,
+                slots=s.worker_slots,
+                ring_seconds=s.ring_seconds,
+                call_seconds=s.call_seconds,
+            )
+            for sender in s.all_senders()
+        }
+
+    @cached_property
+    def provider_tokens(self) -> dict[str, str]:
+        """By the provider account's sid: what its callbacks are signed with."""
+        return {s.account_sid: s.auth_token for s in self.settings.all_senders()}
 
     @cached_property
     def services(self) -> Services:
@@ -81,9 +99,8 @@ class Sendcode:
 
     @cached_property
     def dispatch(self) -> Dispatch:
-        return Dispatch(
-            self.db, self.keyring, self.provider, self.settings, self.fallback.call_instead
-        )
+        route = Route(self.settings.all_senders(), self.providers, self.circuits)
+        return Dispatch(self.db, self.keyring, route, self.settings, self.fallback.follow)
 
     @cached_property
     def fallback(self) -> Fallback:
@@ -91,40 +108,58 @@ class Sendcode:
 
     @cached_property
     def receipts(self) -> Receipts:
-        return Receipts(self.db, self.fallback.call_instead)
+        return Receipts(self.db, self.fallback.follow)
 
     @cached_property
     def enquiry(self) -> Enquiry:
-        return Enquiry(self.db, self.provider, self.receipts.apply)
+        return Enquiry(self.db, self.providers, self.receipts.apply)
 
     def ask_about(self, sids: Sequence[str]) -> None:
         """Have a worker ask the provider about deliveries. A lost question is asked again."""
         self._tell(celery_app.ENQUIRE, [list(sids)], "relay", ENQUIRE_WITHIN)
 
-    def publish(self, channel: Channel, sids: Sequence[str], life: int, at: int) -> bool:
+    def publish(self, queue: str, sids: Sequence[str], life: int, at: int) -> bool:
         """Tell the workers of deliveries. A hint that is lost costs seconds: the relay repeats it.
 
         :param life: seconds the codes still live; the claim decides, so the message may live on
         :param at: ms since 1970 UTC by the database's clock, no earlier than the rows
         """
-        return self._tell(celery_app.DELIVER, [list(sids), at], channel.value, life + CLOCK_SLACK)
+        return self._tell(celery_app.DELIVER, [list(sids), at], queue, life + CLOCK_SLACK, at)
 
-    def _tell(self, task: str, arguments: list[object], queue: str, expires: int) -> bool:
+    def _tell(
+        self, task: str, arguments: list[object], queue: str, expires: int, at: int | None = None
+    ) -> bool:
+        headers = {} if at is None else {PUBLISHED_AT: at}
         try:
-            self.celery.send_task(task, args=arguments, queue=queue, expires=expires, retry=False)
+            self.celery.send_task(
+                task, args=arguments, queue=queue, expires=expires, headers=headers, retry=False
+            )
         except Exception as error:
             log.warning("job.not_enqueued", task=task, reason=type(error).__name__)
             return False
         return True
 
 
-def redis_client(url: str) -> "redis.Redis":
+def redis_client(settings: Settings) -> "redis.Redis":
     """A client for the limits: bounded in time, no replays of a script that may have run."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=2,
-        socket_connect_timeout=2,
-        socket_keepalive=True,
-        health_check_interval=15,
-        client_name="sendcode-limits",
+    url = settings.broker_url.get_secret_value()
+    bounds: dict[str, Any] = {
+        "socket_timeout": 2,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+        "client_name": "sendcode-limits",
+    }
+    if not settings.broker_master:
+        return redis.Redis.from_url(url, **bounds)
+    nodes = [urlsplit(node) for node in url.split(";")]
+    credentials = {"username": nodes[0].username, "password": nodes[0].password}
+    sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
+        [(node.hostname, node.port or 26379) for node in nodes],
+        sentinel_kwargs=bounds | credentials,
+        db=int(nodes[0].path.strip("/") or 0),
+        **bounds,
+        **credentials,
     )
+    master: redis.Redis = sentinel.master_for(settings.broker_master)
+    return master

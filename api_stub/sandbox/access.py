@@ -42,10 +42,10 @@ def provider(request: Request, settings: Settings, account: str) -> None:
 
     :raises TwilioError: 401 with 20003, or 404 with 20404 for another account
     """
-    own = settings.twilio_account_sid
-    if not _matches(request, own, settings.twilio_auth_token.get_secret_value()):
+    own = settings.first_sender
+    if not _matches(request, own.account_sid, own.auth_token):
         raise TwilioError(401, 20003, "Authenticate")
-    if account != own:
+    if account != own.account_sid:
         path = request.url.path.removeprefix("/2010-04-01")
         raise TwilioError(404, 20404, f"The requested resource {path} was not found")
 

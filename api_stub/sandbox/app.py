@@ -39,7 +39,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     store = Store(Path(os.environ.get("SENDCODE_SANDBOX_DB") or DATABASE))
     target = os.environ.get("SENDCODE_SANDBOX_CALLBACK_URL", "")
     callbacks = Callbacks(store, settings, target)
-    lifecycle = Lifecycle(store, callbacks, settings.twilio_account_sid, settings.twilio_from)
+    sender = settings.first_sender
+    lifecycle = Lifecycle(store, callbacks, sender.account_sid, sender.number)
     app.state.sandbox = Sandbox(settings, store, lifecycle)
     lifecycle.resume()
     yield

@@ -38,7 +38,7 @@ class Callbacks:
         self._store = store
         self._public = settings.base_url
         self._target = target.rstrip("/")
-        self._validator = RequestValidator(settings.twilio_auth_token.get_secret_value())
+        self._validator = RequestValidator(settings.first_sender.auth_token)
         self._client = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False)
         self._room = asyncio.Semaphore(AT_ONCE)
         self._senders: dict[int, asyncio.Task[None]] = {}

@@ -18,7 +18,7 @@ class Sandbox:
 
     @property
     def account(self) -> str:
-        return self.settings.twilio_account_sid
+        return self.settings.first_sender.account_sid
 
 
 def of(request: Request) -> Sandbox:

@@ -28,7 +28,8 @@ SERVICE: dict[str, Any] = {
     "Totp.CodeLength": _number(3, 8),
     "Totp.Skew": _number(0, 2),
     "CodeLife": _number(60, 86_400) | {"description": "seconds; ours, not Twilio's"},
-    "CallFallback": _FLAG | {"description": "follow an undelivered SMS by a call; ours"},
+    "Fallback": _TEXT
+    | {"description": "what follows a text that does not arrive, such as `call:30`; ours"},
     "WebOrigin": _TEXT | {"description": "host of the origin-bound last line; ours"},
 }
 START: dict[str, Any] = {

@@ -11,6 +11,7 @@ from api_stub.errors import ApiError, invalid
 from api_stub.parameters import Parameters, parameters, query
 from api_stub.verify_v2 import shapes
 from api_stub.verify_v2.openapi import SERVICE, SERVICE_SID, form
+from worker.plan import read_plan
 from worker.wiring import Sendcode
 
 router = APIRouter(prefix="/v2", tags=["Services"])
@@ -32,16 +33,17 @@ _TOTP = {
 
 def _settings(given: Parameters) -> dict[str, Any]:
     """The service's settings under our names, those that were given."""
-    found = {
+    found: dict[str, Any] = {
         "code_length": given.integer("CodeLength"),
         "press_key": given.boolean("DtmfInputRequired"),
         "spoken_name": given.text("TtsName"),
         "do_not_share": given.boolean("DoNotShareWarningEnabled"),
         # Ours, beside Twilio's names.
         "code_life": given.integer("CodeLife"),
-        "call_fallback": given.boolean("CallFallback"),
         "web_origin": given.text("WebOrigin"),
     }
+    if given.given("Fallback"):
+        found["plan"] = read_plan(given.text("Fallback") or "")
     return {key: value for key, value in found.items() if value is not None}
 
 

@@ -12,8 +12,9 @@ from tests.helpers import at_once, code_of, count, delivery, let_time_pass
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.standin import Standin
 from worker.errors import ProviderError
+from worker.plan import read_plan
 from worker.providers import Accepted
-from worker.providers.twilio_errors import MESSAGE_STATUSES, call_may_help
+from worker.providers.twilio_errors import MESSAGE_STATUSES, may_help
 from worker.services import Service
 from worker.states import Channel
 from worker.verifications import Start, Verification
@@ -202,7 +203,7 @@ def test_an_unknown_outcome_is_repeated_once_at_most(
 def test_a_lost_claim_writes_nothing(parts: Sendcode, service: Service, provider: Standin) -> None:
     """An outcome that comes after the claim was given to another changes nothing."""
     _, sid = first(parts, service)
-    late = parts.dispatch._claim(sid, None)
+    late = parts.dispatch._rows.claim(sid, None, "main", "main")
     assert late is not None
     with parts.db.begin() as connection:
         connection.execute(text("UPDATE deliveries SET state='queued', doubts=1"))
@@ -216,9 +217,11 @@ def test_a_lost_claim_writes_nothing(parts: Sendcode, service: Service, provider
 def test_receipt_before_our_own_write(parts: Sendcode, service: Service, provider: Standin) -> None:
     """A receipt that overtakes the answer keeps its state; our write adds what it knows."""
     _, sid = first(parts, service)
-    job = parts.dispatch._claim(sid, None)
+    job = parts.dispatch._rows.claim(sid, None, "main", "main")
     assert job is not None
-    accepted = parts.provider.send(parts.dispatch._outgoing(job, time.monotonic() + 600))
+    accepted = parts.providers["main"].send(
+        parts.dispatch._content.outgoing(job, time.monotonic() + 600)
+    )
     parts.receipts.apply(
         sid,
         provider="twilio",
@@ -226,7 +229,7 @@ def test_receipt_before_our_own_write(parts: Sendcode, service: Service, provide
         status="delivered",
         words=MESSAGE_STATUSES,
     )
-    parts.dispatch._accepted(job, accepted)
+    parts.dispatch._accepted(job, "main", accepted)
     row = delivery(parts, sid)
     assert (row.state, row.provider_sid) == ("delivered", accepted.sid)
     assert row.delivered_at is not None
@@ -237,7 +240,7 @@ def test_unreachable_by_sms_falls_back_to_a_call(
 ) -> None:
     """Where the service wants it, a number that takes no SMS gets a call, with the same code."""
     parts = make_parts()
-    service = parts.services.create(ACCOUNT, "Example", call_fallback=True)
+    service = parts.services.create(ACCOUNT, "Example", plan=read_plan("call"))
     started, sid = first(parts, service)
     parts.dispatch.deliver([sid])
     for _ in range(2):
@@ -248,7 +251,7 @@ def test_unreachable_by_sms_falls_back_to_a_call(
             status="undelivered",
             words=MESSAGE_STATUSES,
             error_code="30003",
-            call_may_help=True,
+            hope=True,
         )
     sent = parts.verifications.fetch(ACCOUNT, sid=started.sid).deliveries
     assert [(d.channel, d.state) for d in sent] == [("sms", "undelivered"), ("call", "queued")]
@@ -271,7 +274,7 @@ def test_no_call_to_who_refused_or_does_not_exist(
 ) -> None:
     """An opted-out, unknown or fraud-blocked number gets no call after its undelivered SMS."""
     parts = make_parts()
-    service = parts.services.create(ACCOUNT, "Example", call_fallback=True)
+    service = parts.services.create(ACCOUNT, "Example", plan=read_plan("call"))
     _, sid = first(parts, service)
     parts.receipts.apply(
         sid,
@@ -280,7 +283,7 @@ def test_no_call_to_who_refused_or_does_not_exist(
         status="undelivered",
         words=MESSAGE_STATUSES,
         error_code=code,
-        call_may_help=call_may_help(code),
+        hope=may_help(code),
     )
     assert count(parts, "deliveries") == 1
 
@@ -288,7 +291,7 @@ def test_no_call_to_who_refused_or_does_not_exist(
 def test_one_call_however_many_texts_fail(make_parts: Callable[..., Sendcode]) -> None:
     """Two undelivered texts of one verification are followed by one call."""
     parts = make_parts()
-    service = parts.services.create(ACCOUNT, "Example", call_fallback=True)
+    service = parts.services.create(ACCOUNT, "Example", plan=read_plan("call"))
     sids = [first(parts, service)[1] for _ in range(2)]
     for index, sid in enumerate(sids):
         parts.receipts.apply(
@@ -297,10 +300,10 @@ def test_one_call_however_many_texts_fail(make_parts: Callable[..., Sendcode]) -
             provider_sid=f"SM{index}",
             status="undelivered",
             words=MESSAGE_STATUSES,
-            call_may_help=True,
+            hope=True,
         )
     assert count(parts, "deliveries WHERE channel = 'call'") == 1
-    assert parts.fallback.pending() == []
+    assert parts.fallback.due() == []
 
 
 def test_acceptance_after_the_lease_was_given_up(
@@ -308,12 +311,14 @@ def test_acceptance_after_the_lease_was_given_up(
 ) -> None:
     """A worker that slept past its lease still records what the provider took: no second send."""
     _, sid = first(parts, service)
-    job = parts.dispatch._claim(sid, None)
+    job = parts.dispatch._rows.claim(sid, None, "main", "main")
     assert job is not None
-    accepted = parts.provider.send(parts.dispatch._outgoing(job, time.monotonic() + 600))
+    accepted = parts.providers["main"].send(
+        parts.dispatch._content.outgoing(job, time.monotonic() + 600)
+    )
     with parts.db.begin() as connection:
         connection.execute(text("UPDATE deliveries SET state = 'queued', doubts = 1"))
-    parts.dispatch._accepted(job, accepted)
+    parts.dispatch._accepted(job, "main", accepted)
     assert delivery(parts, sid).state == "accepted"
     parts.dispatch.deliver([sid])
     assert len(provider.sent) == 1
@@ -332,11 +337,11 @@ def test_repeats_end_with_the_codes_life(
 ) -> None:
     """The adapter's own repeats write nothing once the code is about to die."""
     _, sid = first(parts, service)
-    job = parts.dispatch._claim(sid, None)
+    job = parts.dispatch._rows.claim(sid, None, "main", "main")
     assert job is not None
     provider.script.extend([(429, 20429, {"Retry-After": "1"})] * 3)
     with pytest.raises(ProviderError):
-        parts.provider.send(parts.dispatch._outgoing(job, time.monotonic() + 1.5))
+        parts.providers["main"].send(parts.dispatch._content.outgoing(job, time.monotonic() + 1.5))
     assert len(provider.sent) == 1
 
 
@@ -361,7 +366,7 @@ def test_a_known_outcome_survives_a_database_that_was_away(
 ) -> None:
     """An acceptance is written when the database answers again, not forgotten."""
     _, sid = first(parts, service)
-    job = parts.dispatch._claim(sid, None)
+    job = parts.dispatch._rows.claim(sid, None, "main", "main")
     assert job is not None
     whole = parts.db.statement
     failures = iter([True, True])
@@ -372,6 +377,6 @@ def test_a_known_outcome_survives_a_database_that_was_away(
         return whole()
 
     monkeypatch.setattr(parts.db, "statement", flaky)
-    parts.dispatch._accepted(job, Accepted("SM1", "queued"))
+    parts.dispatch._accepted(job, "main", Accepted("SM1", "queued"))
     monkeypatch.undo()
     assert delivery(parts, sid).state == "accepted"

@@ -1,17 +1,20 @@
 """The relay on both databases and a real Valkey."""
 
+import threading
 import time
 from collections.abc import Callable
 
 import pytest
+import redis
 from sqlalchemy import text
 
-from tests.helpers import at_once, count, delivery, let_time_pass
+from tests.helpers import at_once, code_of, count, delivery, let_time_pass, waiting
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.standin import Standin
 from worker import queues
 from worker import relay as relay_module
 from worker.errors import LimitsUnavailableError
+from worker.plan import read_plan
 from worker.providers.twilio_errors import MESSAGE_STATUSES
 from worker.relay import Relay
 from worker.services import Service
@@ -31,8 +34,11 @@ def relay(parts: Sendcode) -> Relay:
     return make_relay(parts)
 
 
-def start(parts: Sendcode, service: Service, to: str = NUMBER) -> str:
-    return parts.verifications.start(ACCOUNT, Start(service.sid, to)).deliveries[-1].sid
+def start(
+    parts: Sendcode, service: Service, to: str = NUMBER, channel: Channel = Channel.SMS
+) -> str:
+    wanted = Start(service.sid, to, channel)
+    return parts.verifications.start(ACCOUNT, wanted).deliveries[-1].sid
 
 
 def test_an_emptied_broker_is_filled_again(parts: Sendcode, service: Service, relay: Relay) -> None:
@@ -82,7 +88,7 @@ def test_a_dead_lease_comes_back_with_a_doubt(
 ) -> None:
     """A worker lost after its claim leaves a delivery that is asked for, then sent."""
     sid = start(parts, service)
-    assert parts.dispatch._claim(sid, None)
+    assert parts.dispatch._rows.claim(sid, None, "main", "main")
     relay.tick()
     assert delivery(parts, sid).state == "sending", "the lease still holds"
     let_time_pass(parts, 31)
@@ -139,16 +145,19 @@ def test_a_large_backlog_is_published_in_batches(
         for index in range(1200):
             connection.execute(
                 text(
-                    "INSERT INTO deliveries (sid, verification_sid, channel, state, fallback,"
-                    " tries, doubts, call_wanted, next_try_at, expires_at, created_at)"
-                    " SELECT :sid, verification_sid, channel, state, fallback, 0, 0, call_wanted,"
-                    " next_try_at, expires_at, created_at FROM deliveries WHERE sid NOT LIKE 'VLx%'"
+                    "INSERT INTO deliveries (sid, verification_sid, channel, queue, state, step,"
+                    " tries, doubts, next_try_at, hinted_at, expires_at, created_at)"
+                    " SELECT :sid, verification_sid, channel, queue, state, step, 0, 0,"
+                    " next_try_at, 0, expires_at, created_at FROM deliveries"
+                    " WHERE sid NOT LIKE 'VLx%'"
                 ),
                 {"sid": f"VLx{index:031d}"},
             )
     parts.redis.flushdb()
     relay.tick()
-    assert queues.depth(parts.redis, Channel.SMS.value) == 1200
+    named = [sid for sids in waiting(parts, "sms") for sid in sids]
+    assert len(named) == len(set(named)) == 1200
+    assert max(len(sids) for sids in waiting(parts, "sms")) == 8
 
 
 def test_a_publisher_with_a_fast_clock_does_not_flood(
@@ -157,7 +166,7 @@ def test_a_publisher_with_a_fast_clock_does_not_flood(
     """Messages that claim to come from the future do not make waiting deliveries look lost."""
     sid = start(parts, service)
     parts.redis.flushdb()
-    parts.publish(Channel.SMS, [sid], 600, time.time_ns() // 1_000_000 + 3_600_000)
+    parts.publish("sms", [sid], 600, time.time_ns() // 1_000_000 + 3_600_000)
     relay.tick()
     relay.tick()
     assert queues.depth(parts.redis, "sms") == 1
@@ -191,7 +200,7 @@ def test_a_fallback_that_could_not_be_made_is_made_later(
 ) -> None:
     """A call that Redis's absence prevented is made by the relay, once."""
     parts = make_parts()
-    service = parts.services.create(ACCOUNT, "Example", call_fallback=True)
+    service = parts.services.create(ACCOUNT, "Example", plan=read_plan("call"))
     sid = start(parts, service)
 
     def away(*_: object) -> None:
@@ -204,7 +213,7 @@ def test_a_fallback_that_could_not_be_made_is_made_later(
         provider_sid="SM1",
         status="undelivered",
         words=MESSAGE_STATUSES,
-        call_may_help=True,
+        hope=True,
     )
     monkeypatch.undo()
     assert count(parts, "deliveries") == 1
@@ -255,3 +264,130 @@ def test_the_provider_is_asked_where_no_receipt_came(
     let_time_pass(parts, 61)
     relay.tick()
     assert queues.depth(parts.redis, "relay") == 1
+
+
+def planned(make_parts: Callable[..., Sendcode], plan: str) -> tuple[Sendcode, Service]:
+    parts = make_parts()
+    return parts, parts.services.create(ACCOUNT, "Example", plan=read_plan(plan))
+
+
+def receive(parts: Sendcode, sid: str, status: str, *, hope: bool = False) -> None:
+    parts.receipts.apply(
+        sid,
+        provider="twilio",
+        provider_sid=f"SM{sid[2:]}",
+        status=status,
+        words=MESSAGE_STATUSES,
+        hope=hope,
+    )
+
+
+def channels(parts: Sendcode) -> list[str]:
+    with parts.db.statement() as connection:
+        found = connection.execute(text("SELECT channel FROM deliveries ORDER BY created_at, step"))
+        return list(found.scalars())
+
+
+def test_a_call_follows_a_text_that_takes_too_long(make_parts: Callable[..., Sendcode]) -> None:
+    """Where the plan waits 30 s, the call is made then, once, while nothing was delivered."""
+    parts, service = planned(make_parts, "call:30")
+    relay = make_relay(parts)
+    receive(parts, start(parts, service), "sent")
+    let_time_pass(parts, 29)
+    relay.tick()
+    assert channels(parts) == ["sms"]
+    let_time_pass(parts, 2)
+    relay.tick()
+    relay.tick()
+    assert channels(parts) == ["sms", "call"]
+
+
+@pytest.mark.parametrize("end", ["delivered", "refused", "approved"])
+def test_nothing_follows_where_the_plan_ends(make_parts: Callable[..., Sendcode], end: str) -> None:
+    """A text that arrived, a number that refuses, a code that was used: no call comes after it."""
+    parts, service = planned(make_parts, "call:30")
+    sid = start(parts, service)
+    if end == "delivered":
+        receive(parts, sid, "delivered")
+    elif end == "refused":
+        receive(parts, sid, "undelivered", hope=False)
+    else:
+        verification = delivery(parts, sid).verification_sid
+        code = code_of(parts, verification)
+        parts.verifications.check(ACCOUNT, service.sid, code, sid=verification)
+    let_time_pass(parts, 31)
+    make_relay(parts).tick()
+    assert channels(parts) == ["sms"]
+    assert parts.fallback.due() == []
+
+
+def test_a_later_text_that_arrived_ends_the_plan_of_an_earlier(
+    make_parts: Callable[..., Sendcode],
+) -> None:
+    """A resend that was delivered makes the call after the first text needless."""
+    parts, service = planned(make_parts, "call:30")
+    start(parts, service)
+    receive(parts, start(parts, service), "delivered")
+    let_time_pass(parts, 31)
+    make_relay(parts).tick()
+    assert channels(parts) == ["sms", "sms"]
+
+
+def test_every_step_of_a_plan_is_taken_once(make_parts: Callable[..., Sendcode]) -> None:
+    """Two relays and a receipt at once take each step of the plan once, with the same code."""
+    parts, service = planned(make_parts, "sms:20,call:20")
+    sid = start(parts, service)
+    relays = [make_relay(parts) for _ in range(2)]
+    for _ in range(2):
+        let_time_pass(parts, 21)
+        at_once(4, lambda i: relays[i].settle() if i < 2 else parts.fallback.follow(sid))
+    let_time_pass(parts, 21)
+    relays[0].tick()
+    assert channels(parts) == ["sms", "sms", "call"]
+
+
+def test_who_asked_for_a_call_gets_no_plan(make_parts: Callable[..., Sendcode]) -> None:
+    """A call that was asked for and not answered is not repeated by the plan."""
+    parts, service = planned(make_parts, "call:5")
+    sid = start(parts, service, channel=Channel.CALL)
+    receive(parts, sid, "undelivered", hope=True)
+    let_time_pass(parts, 6)
+    make_relay(parts).tick()
+    assert channels(parts) == ["call"]
+
+
+def test_a_broker_that_is_away_keeps_no_other_chore_back(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codes expire and leases are recovered while the broker cannot be reached."""
+    sid = start(parts, service)
+    relay = make_relay(parts)
+    stop = threading.Event()
+
+    def away(*_: object) -> None:
+        stop.set()
+        raise redis.ConnectionError("away")
+
+    monkeypatch.setattr(relay_module, "oldest_waiting", away)
+    let_time_pass(parts, 601)
+    relay.run(stop)
+    assert delivery(parts, sid).state == "expired"
+
+
+def test_a_broker_that_refuses_is_told_no_more(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After one publish that failed the rest of the batch waits, and is published later."""
+    for index in range(3):
+        parts.verifications.start(ACCOUNT, Start(service.sid, f"+4474001234{index:02}"))
+    parts.redis.flushdb()
+    let_time_pass(parts, 2)
+    relay = make_relay(parts)
+    told = []
+    monkeypatch.setattr(relay, "_publish", lambda *given: told.append(given))
+    relay.publish()
+    assert len(told) == 1
+    monkeypatch.undo()
+    let_time_pass(parts, 2)
+    relay.publish()
+    assert len(waiting(parts, "sms")) == 3

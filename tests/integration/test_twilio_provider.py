@@ -294,7 +294,7 @@ def test_a_call_without_a_caller_number_is_our_accounts_fault(twilio: Twilio) ->
     [
         (21211, ErrorKind.PERMANENT),
         (21614, ErrorKind.CHANNEL),
-        (21408, ErrorKind.ACCOUNT),
+        (21408, ErrorKind.ROUTE),
         (21611, ErrorKind.TRANSIENT),
         (99999, ErrorKind.PERMANENT),
     ],

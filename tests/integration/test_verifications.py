@@ -1,5 +1,6 @@
 """The verification module on both databases and a real Valkey."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -7,7 +8,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from tests.helpers import at_once, code_of, count, let_time_pass, wrong_code
+from api_stub.verify_v2 import shapes
+from tests.helpers import at_once, code_of, count, let_time_pass, waiting, wrong_code
 from tests.integration.conftest import ACCOUNT, NUMBER
 from worker.errors import (
     ChecksSpentError,
@@ -15,9 +17,12 @@ from worker.errors import (
     LimitReachedError,
     NotFoundError,
     NumberDisabledError,
+    OverloadedError,
     RequestConflictError,
+    RequestRunningError,
 )
 from worker.services import Service
+from worker.statements import number_limits
 from worker.states import Channel, VerificationStatus
 from worker.verifications import Start, Verification
 from worker.wiring import Sendcode
@@ -224,11 +229,35 @@ def test_a_success_clears_the_failures(make_parts: Callable[..., Sendcode]) -> N
 
 def test_same_request_id_is_one_verification(parts: Sendcode, service: Service) -> None:
     """A request id seen before gives its verification and sends nothing; other values conflict."""
-    results = at_once(4, lambda _: start(parts, service, request_id="r1"))
-    assert len({r.sid for r in results}) == 1
+    results = at_once(20, lambda _: start(parts, service, request_id="r1"))
+    busy = [r for r in results if isinstance(r, RequestRunningError)]
+    assert {type(r) for r in results} <= {Verification, RequestRunningError}
+    assert len({r.sid for r in results if r not in busy}) == 1
     assert count(parts, "deliveries") == 1
     with pytest.raises(RequestConflictError):
         start(parts, service, request_id="r1", channel=Channel.CALL)
+
+
+def test_a_repeated_request_gets_the_first_answer(parts: Sendcode, service: Service) -> None:
+    """What happened to the verification since does not change the answer to a repeat."""
+    first = start(parts, service, request_id="r1")
+    start(parts, service, channel=Channel.CALL)
+    parts.verifications.check(ACCOUNT, service.sid, code_of(parts, first.sid), sid=first.sid)
+    again = start(parts, service, request_id="r1")
+    assert shapes.verification(again, "") == shapes.verification(first, "")
+
+
+def test_a_request_that_is_being_answered_is_not_begun_again(
+    parts: Sendcode, service: Service
+) -> None:
+    """While one answers a request id, another is told so, and no limit counts it."""
+    limits = number_limits(parts.settings, service.sid, b"x" * 32, Channel.SMS)
+    parts.limits.admit(limits, running="r1")
+    for _ in range(20):
+        with pytest.raises(RequestRunningError):
+            parts.limits.admit(limits, running="r1")
+    parts.limits.finish("r1")
+    parts.limits.admit(limits, running="r1")
 
 
 @pytest.mark.parametrize(
@@ -345,3 +374,61 @@ def test_two_live_rows_of_a_rotation_become_one(
     survivor = start(after, service)
     assert count(parts, "verifications WHERE status = 'pending'") == 1
     assert start(before, service).sid == survivor.sid
+
+
+def test_a_flood_waits_in_a_queue_of_its_own(make_parts: Callable[..., Sendcode]) -> None:
+    """What one service starts above its share goes to the busy queue; another's does not."""
+    parts = make_parts(busy_starts=3)
+    flooding, quiet = (parts.services.create(ACCOUNT, name) for name in ("Flood", "Quiet"))
+    for index in range(5):
+        start(parts, flooding, f"+4474001234{index:02}")
+    start(parts, quiet)
+    assert (len(waiting(parts, "sms")), len(waiting(parts, "sms.busy"))) == (4, 2)
+    assert count(parts, "deliveries WHERE queue = 'sms.busy'") == 2
+
+
+def test_starts_are_refused_while_codes_wait_too_long(make_parts: Callable[..., Sendcode]) -> None:
+    """An old job in the queue refuses new starts, and nothing is written or counted for them."""
+    parts = make_parts(overload_seconds=30)
+    service = parts.services.create(ACCOUNT, "Example")
+    now = time.time_ns() // 1_000_000
+    parts.publish("sms", ["VL1"], 600, now - 29_000)
+    start(parts, service)
+    parts.redis.delete("sms")
+    parts.publish("sms", ["VL1"], 600, now - 31_000)
+    with pytest.raises(OverloadedError):
+        start(parts, service, "+447400123457")
+    assert count(parts, "verifications") == 1
+    assert start(parts, service, "+447400123457", channel=Channel.CALL)
+    wanted = Start(service.sid, "+447400123458")
+    assert parts.verifications.start(ACCOUNT, wanted, has_waited=True)
+    parts.redis.delete("sms")
+    for _ in range(4):  # the refused start was counted by no limit
+        start(parts, service, "+447400123457")
+    with pytest.raises(LimitReachedError):
+        start(parts, service, "+447400123457")
+
+
+def test_a_flood_overloads_its_own_lane_alone(make_parts: Callable[..., Sendcode]) -> None:
+    """Codes that wait in the busy queue refuse the starts that would go there, and no other."""
+    parts = make_parts(busy_starts=1, overload_seconds=30)
+    service, quiet = (parts.services.create(ACCOUNT, name) for name in ("Flood", "Quiet"))
+    parts.publish("sms.busy", ["VL1"], 600, time.time_ns() // 1_000_000 - 31_000)
+    start(parts, service)
+    with pytest.raises(OverloadedError):
+        start(parts, service, "+447400123457")
+    assert start(parts, quiet, "+447400123457")
+
+
+def test_a_senders_backlog_refuses_starts(make_parts: Callable[..., Sendcode]) -> None:
+    """Where every place in the only sender's pace lies too far ahead, starts are refused."""
+    parts = make_parts(overload_seconds=30, twilio_per_second=1)
+    service = parts.services.create(ACCOUNT, "Example")
+    (sender,) = parts.settings.all_senders()
+    for _ in range(29):
+        parts.circuits.permit(Channel.SMS, [sender], within=600)
+    start(parts, service)
+    for _ in range(3):
+        parts.circuits.permit(Channel.SMS, [sender], within=600)
+    with pytest.raises(OverloadedError):
+        start(parts, service, "+447400123457")

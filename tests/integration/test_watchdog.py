@@ -76,3 +76,16 @@ def test_the_loop_tells_once_and_ends(broker: redis.Redis, monkeypatch: pytest.M
     told: list[bool] = []
     Watchdog(broker, ["sms"], slots=1).run(threading.Event(), lambda: told.append(True))
     assert told == [True]
+
+
+def test_a_running_job_is_let_end(broker: redis.Redis) -> None:
+    """A deaf worker is not ended while it is in the middle of a delivery, but right after."""
+    clock = Clock()
+    watchdog = Watchdog(broker, ["sms"], slots=2, clock=clock)
+    watchdog.job_began()
+    broker.lpush("sms", "job")
+    assert not watchdog.is_deaf()
+    clock.now = DEAF_AFTER + 5
+    assert not watchdog.is_deaf()
+    watchdog.job_ended()
+    assert watchdog.is_deaf()

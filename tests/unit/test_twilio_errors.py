@@ -28,7 +28,7 @@ from worker.states import RECEIPT_MAY_FOLLOW, ErrorKind
         (30004, ErrorKind.PERMANENT),
         (30005, ErrorKind.PERMANENT),
         (20003, ErrorKind.ACCOUNT),
-        (21408, ErrorKind.ACCOUNT),
+        (21408, ErrorKind.ROUTE),
         (30002, ErrorKind.ACCOUNT),
     ],
 )

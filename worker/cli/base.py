@@ -22,7 +22,9 @@ from worker.errors import (
     LimitsUnavailableError,
     NotFoundError,
     NumberDisabledError,
+    OverloadedError,
     RequestConflictError,
+    RequestRunningError,
     SettingsError,
 )
 from worker.settings import Settings
@@ -38,7 +40,9 @@ _EXIT_CODES: dict[type[Exception], int] = {
     LimitReachedError: REFUSED,
     ChecksSpentError: REFUSED,
     NumberDisabledError: REFUSED,
+    OverloadedError: REFUSED,
     RequestConflictError: REFUSED,
+    RequestRunningError: REFUSED,
     LimitsUnavailableError: UNREACHABLE,
     redis.RedisError: UNREACHABLE,
     SQLAlchemyError: UNREACHABLE,

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from worker.cli.base import Group, json_option, main, output, parts, with_times
+from worker.plan import read_plan
 from worker.services import Service
 
 
@@ -22,9 +23,8 @@ _service_options = [
     click.option("--spoken-name", help="How calls say the name."),
     click.option("--do-not-share/--no-do-not-share", default=None, help="Add the warning."),
     click.option(
-        "--call-fallback/--no-call-fallback",
-        default=None,
-        help="Follow an undelivered SMS by a call.",
+        "--fallback",
+        help="What follows a text that does not arrive: `call`, or `call:30` to wait 30 s at most.",
     ),
     click.option("--web-origin", help="Host of the origin-bound last line."),
 ]
@@ -34,6 +34,13 @@ def _with_service_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_service_options):
         command = option(command)
     return command
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    given = {key: value for key, value in options.items() if value is not None}
+    if "fallback" in given:
+        given["plan"] = read_plan(given.pop("fallback"))
+    return given
 
 
 def _print_service(service: Service) -> None:
@@ -48,7 +55,7 @@ def _print_service(service: Service) -> None:
 def services_create(name: str, **options: Any) -> None:
     """Create a service; NAME is the brand in its texts."""
     ours = parts()
-    given = {key: value for key, value in options.items() if value is not None}
+    given = _given(options)
     _print_service(ours.services.create(ours.settings.account_sid, name, **given))
 
 
@@ -60,7 +67,7 @@ def services_create(name: str, **options: Any) -> None:
 def services_update(sid: str, **options: Any) -> None:
     """Change a service."""
     ours = parts()
-    given = {key: value for key, value in options.items() if value is not None}
+    given = _given(options)
     _print_service(ours.services.update(ours.settings.account_sid, sid, **given))
 
 

@@ -53,7 +53,7 @@ class Provider(Protocol):
     """The provider's words for where a delivery stands, and what each means."""
 
     def may_help(self, error_code: str | None) -> bool:
-        """Whether a call may reach a number that an SMS did not reach for this reason."""
+        """Whether another try may reach a number that was not reached for this reason."""
 
     def report(self, channel: Channel, provider_sid: str) -> Report:
         """Ask how an accepted delivery fares.

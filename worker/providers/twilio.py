@@ -23,13 +23,12 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from worker.errors import OutcomeUnknownError, ProviderError
-from worker.providers import Accepted, Outgoing, Report
+from worker.providers import Accepted, Outgoing, Report, twilio_errors
 from worker.providers.http import Answer, NotSentError, PooledHttpClient
 from worker.providers.twilio_errors import (
     CALL_STATUSES,
     MESSAGE_STATUSES,
     STATUS_KINDS,
-    call_may_help,
     kind_of,
 )
 from worker.settings import RETRY_BUDGET_SECONDS
@@ -124,7 +123,7 @@ class TwilioProvider:
         )
 
     def may_help(self, error_code: str | None) -> bool:
-        return call_may_help(error_code)
+        return twilio_errors.may_help(error_code)
 
     def report(self, channel: Channel, provider_sid: str) -> Report:
         """Ask how it fares; see `worker.providers.Provider.report`."""

@@ -75,7 +75,6 @@ ERRORS: dict[ErrorKind, dict[int, str]] = {
         11205: "Twilio could not connect to our URL",
         11210: "our URL's host name does not resolve",
         11220: "our URL's TLS handshake failed",
-        13227: "calls to this country are not enabled (voice geographic permissions)",
         20003: "the account sid or auth token is wrong, or lacks permission",
         20005: "the account is not active",
         20006: "access denied",
@@ -84,22 +83,17 @@ ERRORS: dict[ErrorKind, dict[int, str]] = {
         20011: "this TLS version is not accepted",
         20403: "access denied",
         20404: "no such account or resource",
-        21203: "international calls are not enabled",
         21205: "our callback URL is invalid",
         21210: "the caller number is not verified",
         21212: "the sender number is invalid",
         21213: "no caller number is set",
-        21215: "calls to this country are not enabled (voice geographic permissions)",
-        21219: "trial account: the number is not verified",
         21264: "the sender number is not verified",
         21267: "trial account: no alphanumeric sender",
-        21408: "messages to this country are not enabled (SMS geographic permissions)",
         21472: "the account is not active",
         21601: "the sender number cannot send SMS",
         21603: "no sender is set",
         21606: "the sender number cannot send SMS or is not ours",
         21607: "trial account: only its own sender number",
-        21608: "trial account: the number is not verified",
         21609: "our callback URL is invalid",
         21616: "the sender number is ambiguous",
         21626: "a callback event is invalid",
@@ -107,12 +101,10 @@ ERRORS: dict[ErrorKind, dict[int, str]] = {
         21659: "the sender is not a Twilio number or does not fit the country",
         21660: "the sender belongs to another account",
         21661: "the sender number cannot send SMS",
-        21662: "sender and number do not go together in the Ireland region",
         21663: "the sender's routing is misconfigured",
         21668: "the sender's type is not supported in the Ireland region",
         21701: "the messaging service does not exist",
         21702: "the messaging service takes no messages",
-        21703: "the messaging service has no number for this message",
         21704: "the messaging service has no numbers",
         21705: "the messaging service is invalid",
         21709: "the messaging service's sender is invalid or not allowed",
@@ -131,15 +123,25 @@ ERRORS: dict[ErrorKind, dict[int, str]] = {
         30035: "US 10DLC: the sender is still being set up",
         30037: "outbound messages are disabled",
         30040: "the carrier requires a registered sender",
-        30041: "the country requires a registered sender",
         30042: "the sender name is generic or not ours",
         30044: "trial account: the text is too long",
         30454: "the account's message limit is reached",
         63038: "the account's daily message limit is reached",
     },
+    ErrorKind.ROUTE: {
+        13227: "calls to this country are not enabled (voice geographic permissions)",
+        21203: "international calls are not enabled",
+        21215: "calls to this country are not enabled (voice geographic permissions)",
+        21219: "trial account: the number is not verified",
+        21408: "messages to this country are not enabled (SMS geographic permissions)",
+        21608: "trial account: the number is not verified",
+        21612: "no SMS route from our sender to the number",
+        21662: "sender and number do not go together in the Ireland region",
+        21703: "the messaging service has no number for this message",
+        30041: "the country requires a registered sender",
+    },
     ErrorKind.CHANNEL: {
         21214: "the number cannot be called",
-        21612: "no SMS route from our sender to the number",
         21614: "the number is not a mobile",
         21635: "the number is a landline",
         30003: "the phone is off or out of reach",
@@ -199,8 +201,10 @@ def kind_of(code: int, otherwise: ErrorKind = ErrorKind.PERMANENT) -> ErrorKind:
     return kind
 
 
-def call_may_help(error_code: str | None) -> bool:
-    """A text that did not arrive is no reason to call somebody who refused it or does not exist."""
+def may_help(error_code: str | None) -> bool:
+    """A delivery that did not arrive is no reason to try somebody again who refused it or does
+    not exist.
+    """
     if not error_code:
         return True
     return (
@@ -209,6 +213,7 @@ def call_may_help(error_code: str | None) -> bool:
         and kind_of(int(error_code[:9]))
         in (
             ErrorKind.CHANNEL,
+            ErrorKind.ROUTE,
             ErrorKind.TRANSIENT,
         )
     )

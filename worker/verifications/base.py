@@ -46,6 +46,7 @@ class Base:
         self._limits = limits
         self._settings = settings
         self._publish = publish
+        self._paces = {channel: _paces(settings, channel) for channel in Channel}
 
     def _find(
         self,
@@ -117,3 +118,11 @@ def delivery_view(row: RowMapping) -> Delivery:
         accepted_at=row["accepted_at"],
         delivered_at=row["delivered_at"],
     )
+
+
+def _paces(settings: Settings, channel: Channel) -> tuple[str, ...]:
+    """The keys of the channel's paces; none where a sender has no pace and so is always free."""
+    senders = [s for s in settings.all_senders() if channel in s.channels]
+    if not all(sender.pace(channel) for sender in senders):
+        return ()
+    return tuple(sender.pace_key(channel) for sender in senders)

@@ -1,10 +1,13 @@
-"""Request ids: the same request twice is one verification."""
+"""Request ids: the same request twice is one verification, and gets the same answer."""
 
-from sqlalchemy import Connection, bindparam, select
+from dataclasses import replace
+
+from sqlalchemy import Connection, RowMapping, bindparam, select
 
 from worker.db import now_ms
-from worker.errors import NotFoundError, RequestConflictError
+from worker.errors import NotFoundError, RequestConflictError, RequestRunningError
 from worker.models import requests, verifications
+from worker.states import VerificationStatus
 from worker.verifications.base import Base
 from worker.verifications.words import Start, Verification
 
@@ -41,27 +44,42 @@ class Requests(Base):
         )
         if row is None:
             raise NotFoundError("verification")
-        return self._view(row, sent=self._sent(connection, row["sid"]))
+        view = self._view(row, sent=self._sent(connection, row["sid"]))
+        return _as_answered(view, request["delivery_sid"], request["answered_at"])
 
     def _the_other(self, account: str, request_id: str, fingerprints: list[bytes]) -> Verification:
         with self._db.statement() as connection:
             known = self._known_request(connection, account, request_id, fingerprints)
         if known is None:
-            raise RequestConflictError("the same request is still running")
+            raise RequestRunningError("the same request is still running")
         return known
 
     def _remember(
-        self, connection: Connection, account: str, request_id: str, fingerprint: bytes, sid: str
+        self,
+        connection: Connection,
+        account: str,
+        request_id: str,
+        fingerprint: bytes,
+        verification: RowMapping,
+        delivery: RowMapping,
     ) -> bool:
         statement = self._db.insert(requests).values(
             account_sid=account,
             request_id=request_id,
             fingerprint=fingerprint,
-            verification_sid=sid,
+            verification_sid=verification["sid"],
+            delivery_sid=delivery["sid"],
+            answered_at=verification["updated_at"],
             created_at=now_ms(),
         )
         inserted = statement.on_conflict_do_nothing().returning(requests.c.request_id)
         return connection.execute(inserted).first() is not None
+
+    def _running(self, account: str, request_id: str | None) -> str | None:
+        """The name of a request while it is answered: keyed, since an id may tell of a person."""
+        if request_id is None:
+            return None
+        return self._keyring.number_index("\0".join(("running", account, request_id))).hex()
 
     def _fingerprints(self, wanted: Start, number: str) -> list[bytes]:
         """What the request asks for, under every key: keyed, since a number can be guessed."""
@@ -74,3 +92,18 @@ class Requests(Base):
             wanted.app_hash or "",
         )
         return self._keyring.number_indexes("\0".join(("request", *values)))
+
+
+def _as_answered(now: Verification, delivery_sid: str, answered_at: int) -> Verification:
+    """The verification as the first answer to the request showed it."""
+    shown = next((i for i, d in enumerate(now.deliveries) if d.sid == delivery_sid), None)
+    if shown is None:
+        return now
+    return replace(
+        now,
+        status=VerificationStatus.PENDING,
+        channel=now.deliveries[shown].channel,
+        updated_at=answered_at,
+        approved_at=None,
+        deliveries=now.deliveries[: shown + 1],
+    )

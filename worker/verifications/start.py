@@ -11,6 +11,7 @@ from sqlalchemy import (
     RowMapping,
     and_,
     bindparam,
+    insert,
     select,
     update,
 )
@@ -26,11 +27,11 @@ from worker.errors import (
     NumberDisabledError,
     SendcodeError,
 )
-from worker.limits import Limit
+from worker.limits import Limit, Share
 from worker.messages import check_brand, resolve_locale
-from worker.models import new_sid, number_guards, services, verifications
-from worker.statements import ALIVE, PENDING, SPENT, new_delivery, number_limits
-from worker.states import Channel, VerificationStatus
+from worker.models import deliveries, new_sid, number_guards, services, verifications
+from worker.statements import ALIVE, PENDING, SPENT, insert_delivery, number_limits
+from worker.states import Channel, Lane, VerificationStatus, queue_of
 from worker.verifications.base import delivery_view
 from worker.verifications.requests import Requests
 from worker.verifications.words import Delivery, Start, Verification
@@ -92,19 +93,22 @@ _ADMISSION = (
 
 
 class Starting(Requests):
-    def start(self, account_sid: str, wanted: Start) -> Verification:
+    def start(self, account_sid: str, wanted: Start, *, has_waited: bool = False) -> Verification:
         """Promise a code to a number and hand it to the workers.
 
         While one is pending for the service and number, this is a resend: the same
         verification and the same code, over the channel now asked for.
 
+        :param has_waited: the request has been through a queue, and is not refused for its length
         :raises InvalidParameterError: number, locale, name or hash cannot be used
         :raises NotFoundError: no such service in the account
         :raises LimitReachedError: a send limit is reached
+        :raises OverloadedError: codes wait too long for a worker
         :raises LimitsUnavailableError: the limits cannot be asked
         :raises ChecksSpentError: the guesses of the last one are used and it has not expired
         :raises NumberDisabledError: too many wrong codes in a row
         :raises RequestConflictError: `request_id` was used for other values
+        :raises RequestRunningError: the same request is being answered at this moment
         """
         number = phone.parse(wanted.to, wanted.channel)
         locale = resolve_locale(wanted.locale, number.country)
@@ -119,7 +123,8 @@ class Starting(Requests):
             return known
         _refuse_closed(seen)
         limits = number_limits(self._settings, wanted.service_sid, indexes[0], wanted.channel)
-        self._limits.admit(limits)
+        running = self._running(account_sid, wanted.request_id)
+        lane = self._limits.admit(limits, self._share(wanted, has_waited), running)
         values = {
             "account_sid": account_sid,
             "service_sid": wanted.service_sid,
@@ -131,20 +136,29 @@ class Starting(Requests):
         }
         clock = time.monotonic()
         try:
-            written = self._write(wanted, values, number.e164, indexes, seen, fingerprints[0])
+            written = self._write(wanted, values, number.e164, indexes, seen, fingerprints[0], lane)
         except (SendcodeError, *UNAVAILABLE):
             # Where the answer to a COMMIT was lost the send may stand; one uncounted send
             # is better than a number locked out by sends that never were.
             self._release(limits)
             raise
+        finally:
+            if running:
+                self._limits.finish(running)
         if written is None:
             self._release(limits)
             return self._the_other(account_sid, wanted.request_id or "", fingerprints)
         row, sent = written
         now = sent[-1].created_at + int((time.monotonic() - clock) * 1000)
         life = max(1, (row["expires_at"] - now) // 1000)
-        self._publish(wanted.channel, [sent[-1].sid], life, now)
+        self._publish(queue_of(wanted.channel, lane), [sent[-1].sid], life, now)
         return self._view(row, number.e164, sent)
+
+    def _share(self, wanted: Start, has_waited: bool) -> Share:
+        s = self._settings
+        patience = 0 if has_waited else s.overload_seconds
+        paces = self._paces[wanted.channel]
+        return Share(wanted.service_sid, wanted.channel, s.busy_starts, patience, paces)
 
     def _write(
         self,
@@ -154,6 +168,7 @@ class Starting(Requests):
         indexes: list[bytes],
         seen: Sequence[RowMapping],
         fingerprint: bytes,
+        lane: Lane,
     ) -> tuple[RowMapping, tuple[Delivery, ...]] | None:
         """Write the verification, or find the live one, and queue a delivery: one transaction.
 
@@ -171,12 +186,12 @@ class Starting(Requests):
                     seen = self._admission(connection, account, service, indexes)
                     _refuse_closed(seen)
                     continue
+                delivery = self._queue(connection, row, wanted.channel, seen[0]["plan"], lane)
                 if wanted.request_id and not self._remember(
-                    connection, account, wanted.request_id, fingerprint, row["sid"]
+                    connection, account, wanted.request_id, fingerprint, row, delivery
                 ):
                     connection.rollback()
                     return None
-                delivery = self._queue(connection, row, wanted.channel)
                 sent = self._sent(connection, row["sid"]) if resent else (delivery_view(delivery),)
                 return row, sent
         raise LimitsUnavailableError("the number is busy")
@@ -267,10 +282,22 @@ class Starting(Requests):
         )
 
     def _queue(
-        self, connection: Connection, verification: RowMapping, channel: Channel
+        self,
+        connection: Connection,
+        verification: RowMapping,
+        channel: Channel,
+        plan: Sequence[dict[str, Any]],
+        lane: Lane,
     ) -> RowMapping:
-        statement = new_delivery(verification["sid"], channel, verification["expires_at"])
-        return connection.execute(statement).mappings().one()
+        statement = insert_delivery(
+            insert(deliveries),
+            verification["sid"],
+            channel,
+            verification["expires_at"],
+            plan=plan if channel is Channel.SMS else (),
+            lane=lane,
+        )
+        return connection.execute(statement.returning(deliveries)).mappings().one()
 
 
 def _refuse_closed(seen: Sequence[RowMapping]) -> None:

@@ -39,6 +39,8 @@ def upgrade() -> None:
         sa.Column("request_id", sa.String(length=300), nullable=False),
         sa.Column("fingerprint", sa.LargeBinary(length=32), nullable=False),
         sa.Column("verification_sid", sa.String(length=34), nullable=False),
+        sa.Column("delivery_sid", sa.String(length=34), nullable=False),
+        sa.Column("answered_at", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("account_sid", "request_id", name=op.f("pk_requests")),
     )
@@ -55,7 +57,7 @@ def upgrade() -> None:
         sa.Column("press_key", sa.Boolean(), nullable=False),
         sa.Column("spoken_name", sa.String(length=32), nullable=True),
         sa.Column("do_not_share", sa.Boolean(), nullable=False),
-        sa.Column("call_fallback", sa.Boolean(), nullable=False),
+        sa.Column("plan", sa.JSON(), nullable=False),
         sa.Column("web_origin", sa.String(length=253), nullable=True),
         sa.Column("twilio_only", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -128,18 +130,21 @@ def upgrade() -> None:
         sa.Column("sid", sa.String(length=34), nullable=False),
         sa.Column("verification_sid", sa.String(length=34), nullable=False),
         sa.Column("channel", sa.String(length=4), nullable=False),
+        sa.Column("queue", sa.String(length=16), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
-        sa.Column("fallback", sa.Boolean(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("doubts", sa.Integer(), nullable=False),
         sa.Column("next_try_at", sa.BigInteger(), nullable=False),
-        sa.Column("hinted_at", sa.BigInteger(), nullable=True),
+        sa.Column("hinted_at", sa.BigInteger(), nullable=False),
         sa.Column("lease_until", sa.BigInteger(), nullable=True),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("sender", sa.String(length=32), nullable=True),
+        sa.Column("slot_of", sa.String(length=32), nullable=True),
         sa.Column("provider", sa.String(length=16), nullable=True),
         sa.Column("provider_sid", sa.String(length=34), nullable=True),
         sa.Column("error_code", sa.String(length=32), nullable=True),
-        sa.Column("call_wanted", sa.Boolean(), nullable=False),
+        sa.Column("follow_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("published_at", sa.BigInteger(), nullable=True),
         sa.Column("taken_at", sa.BigInteger(), nullable=True),
@@ -153,15 +158,22 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.create_index(
-            "ix_deliveries_call_wanted",
-            ["sid"],
+            "ix_deliveries_follow",
+            ["follow_at"],
             unique=False,
-            postgresql_where=sa.text("call_wanted"),
-            sqlite_where=sa.text("call_wanted"),
+            postgresql_where=sa.text("follow_at IS NOT NULL"),
+            sqlite_where=sa.text("follow_at IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_deliveries_overdue",
+            ["expires_at"],
+            unique=False,
+            postgresql_where=sa.text("state = 'queued'"),
+            sqlite_where=sa.text("state = 'queued'"),
         )
         batch_op.create_index(
             "ix_deliveries_due",
-            ["next_try_at"],
+            ["queue", "hinted_at"],
             unique=False,
             postgresql_where=sa.text("state = 'queued'"),
             sqlite_where=sa.text("state = 'queued'"),
@@ -184,20 +196,20 @@ def upgrade() -> None:
             batch_op.f("ix_deliveries_verification_sid"), ["verification_sid"], unique=False
         )
         batch_op.create_index(
-            "uq_deliveries_fallback",
-            ["verification_sid"],
+            "uq_deliveries_step",
+            ["verification_sid", "step"],
             unique=True,
-            postgresql_where=sa.text("fallback"),
-            sqlite_where=sa.text("fallback"),
+            postgresql_where=sa.text("step > 0"),
+            sqlite_where=sa.text("step > 0"),
         )
 
 
 def downgrade() -> None:
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.drop_index(
-            "uq_deliveries_fallback",
-            postgresql_where=sa.text("fallback"),
-            sqlite_where=sa.text("fallback"),
+            "uq_deliveries_step",
+            postgresql_where=sa.text("step > 0"),
+            sqlite_where=sa.text("step > 0"),
         )
         batch_op.drop_index(batch_op.f("ix_deliveries_verification_sid"))
         batch_op.drop_index(
@@ -216,9 +228,14 @@ def downgrade() -> None:
             sqlite_where=sa.text("state = 'queued'"),
         )
         batch_op.drop_index(
-            "ix_deliveries_call_wanted",
-            postgresql_where=sa.text("call_wanted"),
-            sqlite_where=sa.text("call_wanted"),
+            "ix_deliveries_overdue",
+            postgresql_where=sa.text("state = 'queued'"),
+            sqlite_where=sa.text("state = 'queued'"),
+        )
+        batch_op.drop_index(
+            "ix_deliveries_follow",
+            postgresql_where=sa.text("follow_at IS NOT NULL"),
+            sqlite_where=sa.text("follow_at IS NOT NULL"),
         )
 
     op.drop_table("deliveries")

@@ -1,0 +1,153 @@
+"""Dispatch: claim a delivery, hand it to a provider, write down what came of it.
+
+The claim is committed before the provider is called and the outcome is written only under that
+claim, so a repeated, late or resurrected job does nothing. No connection is held meanwhile.
+"""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from cryptography.exceptions import InvalidTag
+from sqlalchemy import RowMapping
+
+from worker.codes import Keyring
+from worker.db import Database
+from worker.dispatch import rows
+from worker.dispatch.content import Content
+from worker.dispatch.route import LaterError, Route
+from worker.dispatch.rows import Rows
+from worker.errors import KeyMissingError, OutcomeUnknownError, ProviderError
+from worker.providers import Accepted, Outgoing
+from worker.settings import Settings
+from worker.states import Channel, ErrorKind
+
+log = structlog.get_logger()
+
+
+class Dispatch:
+    """Takes deliveries to their provider.
+
+    :param follow: takes the next step of a plan after the delivery it is given
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        keyring: Keyring,
+        route: Route,
+        settings: Settings,
+        follow: Callable[[str], object],
+    ) -> None:
+        self._rows = Rows(db, settings.lease_seconds)
+        self._content = Content(keyring, settings.base_url)
+        self._route = route
+        self._settings = settings
+        self._follow = follow
+
+    def deliver(self, sids: Sequence[str], published_at: int | None = None) -> None:
+        """Deliver what is due of `sids`; anything else among them is left alone.
+
+        :param published_at: when the broker was told, ms since 1970 UTC
+        """
+        for sid in sids:
+            self._deliver(sid, published_at)
+
+    def spoken(self, sid: str) -> str | None:
+        """The TwiML that reads the code, once the callee has pressed a key; None when it died."""
+        job = self._rows.spoken(sid)
+        return None if job is None else self._content.spoken(job)
+
+    def _deliver(self, sid: str, published_at: int | None) -> None:
+        clock = time.monotonic()  # before the row is read, so that its life is not overrated
+        job = self._rows.claim(
+            sid, published_at, self._route.first(Channel.SMS), self._route.first(Channel.CALL)
+        )
+        if job is None:
+            return
+        try:
+            outgoing = self._content.outgoing(job, dies_at=clock + job["left"] / 1000)
+        except (ValueError, KeyMissingError, InvalidTag) as error:
+            log.error("job.refused", delivery=sid, reason=type(error).__name__)
+            self._failed(job, "cannot_render")
+            return
+        try:
+            self._hand_over(job, outgoing, clock)
+        except ProviderError as error:
+            self._refused(job, error)
+        except OutcomeUnknownError as error:
+            self._later(job, error.code, self._settings.settle_seconds, doubt=1)
+        except LaterError as error:
+            # Those that found no sender come back one by one; a place in a pace has its own time.
+            spread = self._backoff(job["tries"]) if error.spread else 0
+            self._later(job, error.reason, error.wait + spread, slot_of=error.slot_of)
+
+    def _hand_over(self, job: RowMapping, outgoing: Outgoing, claimed: float) -> None:
+        if job["doubts"]:
+            found = self._route.find(job, outgoing, self._rows.others(job))
+            if found is not None:
+                log.info("delivery.reconciled", delivery=job["sid"], doubts=job["doubts"])
+                self._accepted(job, job["sender"], found)
+                return
+            if job["doubts"] > 1:
+                # It was repeated once already; a third message is worse than none.
+                self._failed(job, "outcome_unknown")
+                return
+        handed = self._route.hand_over(
+            job,
+            outgoing,
+            write_by=claimed + self._settings.lease_seconds / 2,
+            use=lambda sender: bool(self._rows.write(rows.BY, job, b_sender=sender)),
+        )
+        if handed is not None:
+            sender, accepted = handed
+            self._accepted(job, sender.name, accepted)
+
+    def _accepted(self, job: RowMapping, sender: str, accepted: Accepted) -> None:
+        written = self._rows.write(
+            rows.ACCEPTED,
+            job,
+            b_provider=self._route.name_of(sender),
+            b_provider_sid=accepted.sid[:34],
+        )
+        if written:
+            log.info(
+                "delivery.accepted", delivery=job["sid"], channel=job["channel"], sender=sender
+            )
+
+    def _refused(self, job: RowMapping, error: ProviderError) -> None:
+        if error.kind is ErrorKind.PERMANENT:
+            self._failed(job, error.code)
+        elif error.kind in (ErrorKind.CHANNEL, ErrorKind.ROUTE):
+            self._failed(job, error.code, here=True)
+        else:
+            self._later(job, error.code, max(error.retry_after or 0, self._backoff(job["tries"])))
+
+    def _backoff(self, tries: int) -> float:
+        s = self._settings
+        return random.uniform(0, min(s.retry_cap_seconds, s.retry_base_seconds * 2 ** (tries - 1)))  # noqa: S311
+
+    def _later(
+        self, job: RowMapping, code: str, wait: float, doubt: int = 0, slot_of: str | None = None
+    ) -> None:
+        written = self._rows.write(
+            rows.LATER,
+            job,
+            b_wait=int(wait * 1000),
+            b_error=code[:32],
+            b_doubt=doubt,
+            b_slot=slot_of,
+        )
+        if written:
+            log.info("retry.scheduled", delivery=job["sid"], reason=code, state=written)
+
+    def _failed(self, job: RowMapping, code: str, *, here: bool = False) -> None:
+        """
+        :param here: another channel may get through, so the plan goes on at once
+        """
+        statement = rows.FAILED_HERE if here else rows.FAILED
+        if self._rows.write(statement, job, b_error=code[:32]):
+            log.warning("delivery.failed", delivery=job["sid"], reason=code)
+            if here:
+                self._follow(job["sid"])

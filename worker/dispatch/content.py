@@ -1,0 +1,71 @@
+"""What a delivery says: the text of a message, the words of a call."""
+
+from sqlalchemy import RowMapping
+
+from worker import messages
+from worker.codes import Keyring
+from worker.providers import Outgoing
+from worker.states import Channel
+
+
+class Content:
+    """
+    :param base_url: ours, as the provider sees it
+    """
+
+    def __init__(self, keyring: Keyring, base_url: str) -> None:
+        self._keyring = keyring
+        self._callbacks = f"{base_url}/callbacks/twilio"
+
+    def outgoing(self, job: RowMapping, dies_at: float) -> Outgoing:
+        """The message or call of a job.
+
+        :param dies_at: when the code dies, on this process's monotonic clock
+        :raises ValueError: the text cannot be made
+        :raises KeyMissingError: the key of the row is not configured
+        :raises cryptography.exceptions.InvalidTag: the number belongs to another row
+        """
+        channel = Channel(job["channel"])
+        return Outgoing(
+            delivery_sid=job["sid"],
+            channel=channel,
+            to=self._keyring.open_number(
+                job["key_id"], job["number_sealed"], job["verification_sid"]
+            ),
+            content=self._text(job) if channel is Channel.SMS else self._words(job),
+            callback_url=f"{self._callbacks}/{channel}/{job['sid']}",
+            dies_at=dies_at,
+        )
+
+    def spoken(self, job: RowMapping) -> str:
+        """The TwiML that reads the code."""
+        return messages.call_twiml(
+            code=self._code(job), brand=_spoken_brand(job), locale=job["locale"]
+        )
+
+    def _words(self, job: RowMapping) -> str:
+        if not job["press_key"]:
+            return self.spoken(job)
+        return messages.call_gate_twiml(
+            brand=_spoken_brand(job),
+            locale=job["locale"],
+            action_url=f"{self._callbacks}/gate/{job['sid']}",
+        )
+
+    def _text(self, job: RowMapping) -> str:
+        return messages.sms_text(
+            code=self._code(job),
+            brand=job["brand"],
+            locale=job["locale"],
+            do_not_share=job["do_not_share"],
+            app_hash=job["app_hash"],
+            origin=job["web_origin"],
+        )
+
+    def _code(self, job: RowMapping) -> str:
+        return self._keyring.derive_code(job["key_id"], job["salt"], job["code_length"])
+
+
+def _spoken_brand(job: RowMapping) -> str:
+    brand: str = job["spoken_name"] or job["brand"]
+    return brand
