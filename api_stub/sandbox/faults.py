@@ -14,7 +14,7 @@ Fail = Literal["429", "500", "503", "drop", "hang", "reject", "undelivered"]
 
 
 class Fault(BaseModel):
-    """What happens to the next requests for a number (`*`: every number).
+    """What happens to the next requests for a number (`*`: every number), by a sender (`*`: any).
 
     `delay_ms` holds the answer back; `accept` takes the request although the answer is 500 or 503;
     `seconds` is how long a `hang` lasts; `times` null means until cleared.
@@ -23,6 +23,7 @@ class Fault(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     to: str = "*"
+    sender: str = Field("*", max_length=34)  # the request's From or MessagingServiceSid
     channel: Literal["sms", "call"] | None = None
     on: Literal["send", "lookup"] = "send"
     delay_ms: int = Field(0, ge=0, le=120_000)
@@ -94,14 +95,14 @@ def clear(store: Store, to: str) -> int:
     return store.db.execute("DELETE FROM faults WHERE ? = '' OR recipient = ?", values).rowcount
 
 
-def take(store: Store, to: str, channel: str, on: str) -> Fault | None:
+def take(store: Store, to: str, channel: str, on: str, sender: str = "") -> Fault | None:
     """The fault that meets this request: the number's own first, then `*`, then a magic one's."""
     rows = store.db.execute(
         "SELECT * FROM faults WHERE recipient IN (?, '*') ORDER BY recipient = '*', id", (to,)
     ).fetchall()
     for row in rows:
         fault = Fault.model_validate_json(row["spec"])
-        if fault.on == on and fault.channel in (None, channel):
+        if fault.on == on and fault.channel in (None, channel) and fault.sender in ("*", sender):
             _use(store, row["id"], row["remaining"])
             return fault
     return _magic(store, to) if on == "send" else None

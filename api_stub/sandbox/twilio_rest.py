@@ -36,7 +36,8 @@ def _accept(sandbox: Sandbox, channel: Channel, params: Params, fault: faults.Fa
 async def _create(request: Request, account: str, channel: Channel) -> Response:
     async def work(sandbox: Sandbox, params: Params, entry: int) -> Response:
         (validation.message if channel == "sms" else validation.call)(params)
-        fault = faults.take(sandbox.store, params["To"][0], channel, "send")
+        sender = (params.get("From") or params.get("MessagingServiceSid") or [""])[0]
+        fault = faults.take(sandbox.store, params["To"][0], channel, "send", sender)
         item = _accept(sandbox, channel, params, fault) if taken(fault) else None
         if item:
             ledger.accepted(sandbox.store, entry, item.sid)

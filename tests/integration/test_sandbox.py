@@ -565,6 +565,16 @@ def test_a_refusal_that_was_accepted(sandbox: Server, to: str) -> None:
     assert sandbox.wait(to)["code"] == "482911"
 
 
+def test_an_order_for_one_sender(sandbox: Server, to: str) -> None:
+    """A fault that names a sender meets what that one sends, and nobody else's."""
+    other = "+447700900002"
+    sandbox.fault(sender=other, fail="503")
+    assert send(sandbox, to).status == "queued"
+    create = sandbox.sdk().messages.create
+    assert refusal(lambda: create(to=to, from_=other, body="hi")).status == 503
+    sandbox.api("DELETE", "/sandbox/v1/faults")
+
+
 def test_an_order_for_all_and_clearing_it(sandbox: Server, to: str) -> None:
     """A fault for `*` meets every number until it is cleared, but only the channel it names."""
     sandbox.fault(to="*", channel="call", fail="500")
