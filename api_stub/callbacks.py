@@ -1,9 +1,11 @@
 """The provider's callbacks. Without a valid signature over our public URL nothing happens."""
 
+import re
 from collections.abc import Mapping
+from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api_stub.errors import ApiError
@@ -19,6 +21,10 @@ _WORDS: dict[Channel, tuple[str, str, Mapping[str, DeliveryState]]] = {
     Channel.SMS: ("MessageSid", "MessageStatus", MESSAGE_STATUSES),
     Channel.CALL: ("CallSid", "CallStatus", CALL_STATUSES),
 }
+_SID = re.compile(r"(SM|MM|CA)[0-9a-f]{32}", re.ASCII)
+_WORD = re.compile(r"[a-z-]{1,20}", re.ASCII)
+_CODE = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+DeliverySid = Annotated[str, Path(pattern=r"^VL[0-9a-f]{32}$")]
 
 
 async def _signed_form(request: Request) -> dict[str, str]:
@@ -50,7 +56,7 @@ def _refuse(reason: str) -> ApiError:
 
 
 @router.post("/gate/{delivery_sid}")
-async def gate(request: Request, delivery_sid: str) -> Response:
+async def gate(request: Request, delivery_sid: DeliverySid) -> Response:
     """The callee pressed a key: the words that read the code."""
     await _signed_form(request)
     parts: Sendcode = request.app.state.parts
@@ -61,13 +67,15 @@ async def gate(request: Request, delivery_sid: str) -> Response:
 
 
 @router.post("/{channel}/{delivery_sid}")
-async def receipt(request: Request, channel: Channel, delivery_sid: str) -> Response:
+async def receipt(request: Request, channel: Channel, delivery_sid: DeliverySid) -> Response:
     """A status callback of a message or a call."""
     values = await _signed_form(request)
     sid_name, status_name, words = _WORDS[channel]
-    sid, status = values.get(sid_name), values.get(status_name)
-    if not sid or not status or len(sid) > 34 or len(status) > 20:
+    sid, status = values.get(sid_name, ""), values.get(status_name, "")
+    if not (_SID.fullmatch(sid) and _WORD.fullmatch(status)):
         raise ApiError(400, 60200, f"{sid_name} and {status_name} are required")
+    code = values.get("ErrorCode", "")
+    error_code = code if _CODE.fullmatch(code) else None
     parts: Sendcode = request.app.state.parts
     await run_in_threadpool(
         parts.receipts.apply,
@@ -76,7 +84,7 @@ async def receipt(request: Request, channel: Channel, delivery_sid: str) -> Resp
         provider_sid=sid,
         status=status,
         words=words,
-        error_code=values.get("ErrorCode", "")[:32] or None,
-        hope=may_help(values.get("ErrorCode")),
+        error_code=error_code,
+        hope=may_help(error_code),
     )
     return Response(status_code=200)

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from worker.db import UNAVAILABLE
 from worker.errors import (
@@ -26,6 +27,8 @@ from worker.errors import (
 
 # What a path may hold that an answer may repeat: resource names and sids, never a number.
 _HARMLESS = re.compile(r"|[A-Za-z_]{1,40}|v[12]|[A-Z]{2}[0-9a-f]{32}", re.ASCII)
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z.-]{0,63}", re.ASCII)  # a caller's own may hold anything
 
 log = structlog.get_logger()
 
@@ -81,7 +84,8 @@ def not_found(request: Request, details: Mapping[str, Any] | None = None) -> Api
 
 
 def invalid(field: str, reason: str, code: int = 60200, status: int = 400) -> ApiError:
-    return ApiError(status, code, f"Invalid parameter `{field}`: {reason}")
+    name = field if _NAME.fullmatch(field) else "-"
+    return ApiError(status, code, f"Invalid parameter `{name}`: {reason}")
 
 
 def translate(request: Request, error: Exception) -> ApiError:
@@ -138,6 +142,8 @@ def translate(request: Request, error: Exception) -> ApiError:
                 "Service temporarily unavailable, nothing was accepted",
                 headers={"Retry-After": "2"},
             )
+        case ClientDisconnect():
+            return ApiError(400, 20001, "The request's body did not come whole")
         case HTTPException(status_code=405):
             return ApiError(405, 20004, "Method not allowed", headers=error.headers)
         case HTTPException(status_code=404) | RequestValidationError():
@@ -167,6 +173,7 @@ def install(app: FastAPI) -> None:
         LimitsUnavailableError,
         KeyMissingError,
         *UNAVAILABLE,
+        ClientDisconnect,
         HTTPException,
         RequestValidationError,
         Exception,

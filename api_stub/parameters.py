@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,7 +28,7 @@ class Parameters:
         if not isinstance(value, str):
             raise invalid(name, "must be a string")
         if len(value) > MAX_VALUE or any(c == "\x00" or "\ud800" <= c <= "\udfff" for c in value):
-            raise invalid(name, "is too long or holds a character that is none")
+            raise invalid(name, "is too long, or holds a NUL or half a character")
         return value
 
     def required(self, name: str) -> str:
@@ -68,7 +69,9 @@ async def parameters(request: Request) -> Parameters:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         return Parameters(_json_object(await request.body()))
-    if kind not in ("application/x-www-form-urlencoded", ""):
+    if kind == "":
+        return Parameters(_once(parse_qsl((await request.body()).decode("latin-1"), True)))
+    if kind != "application/x-www-form-urlencoded":
         raise ApiError(415, 20015, "Send application/x-www-form-urlencoded or application/json")
     form = await request.form(max_files=0, max_fields=100)
     return Parameters(_once(form.multi_items()))

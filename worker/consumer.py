@@ -1,7 +1,8 @@
-"""Celery's consumer, made to survive any message.
+"""Celery's consumer, made to survive any message that Celery or a like of it can publish.
 
 As it comes, a message with a task but no id, or with a body that cannot be read, ends the
-consumer's loop or stays unacknowledged and returns for ever.
+consumer's loop or stays unacknowledged and returns for ever. What is no message at all, pushed
+into a list by hand, ends the process in kombu before it comes here; its supervisor starts it anew.
 """
 
 import json

@@ -108,7 +108,7 @@ class Database:
 def _engine(url: str, pool_size: int) -> Engine:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise SettingsError(
             "SENDCODE_DATABASE_URL is no database URL, write `postgresql+psycopg://…` or `sqlite:///…`"
         ) from None

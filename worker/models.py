@@ -198,7 +198,7 @@ requests = Table(
     "requests",
     metadata,
     Column("account_sid", String(34), primary_key=True),
-    Column("request_id", String(300), primary_key=True),
+    Column("request_index", LargeBinary(32), primary_key=True),  # keyed, as a number's is
     Column("fingerprint", LargeBinary(32), nullable=False),
     Column("verification_sid", String(34), nullable=False),
     Column("delivery_sid", String(34), nullable=False),

@@ -98,7 +98,7 @@ def _international(raw: str) -> str:
     if text[:4].lower() == "tel:":
         text = text[4:]
     if not text or text[0] not in _PLUS:
-        raise _refused("must start with + and the country code")
+        raise _refused("must start with + and the country code (a form needs the + encoded)")
     digits = [unicodedata.decimal(char, None) for char in text.lstrip(_PLUS)]
     if None in digits:
         raise _refused("may hold digits and separators only: no letters, no extension")

@@ -27,12 +27,20 @@ log = structlog.get_logger()
 _d = deliveries.c
 
 
+_SAME = _d.provider_sid == bindparam("b_provider_sid")
+
+
 def _may_follow(state: DeliveryState, before: Collection[DeliveryState]) -> ColumnElement[bool]:
+    """Where one delivery became two messages, as an unknown outcome may, either one's arrival
+    counts, and only the known one's failure.
+    """
     allowed = _d.state.in_(before)
     if state is DeliveryState.DELIVERED:
-        # We gave up waiting for this very word.
-        given_up = and_(_d.state == DeliveryState.UNDELIVERED, _d.error_code == NO_RECEIPT)
-        return or_(allowed, given_up)
+        # We gave up waiting for this very word, or it was the other one that did not arrive.
+        undone = or_(_d.error_code == NO_RECEIPT, ~_SAME)
+        return or_(allowed, and_(_d.state == DeliveryState.UNDELIVERED, undone))
+    if state is DeliveryState.UNDELIVERED:
+        return and_(allowed, or_(_d.provider_sid.is_(None), _SAME))
     return allowed
 
 
@@ -49,7 +57,9 @@ _MOVE = {
     .values(
         state=state.value,
         provider=bindparam("b_provider"),
-        provider_sid=bindparam("b_provider_sid"),
+        provider_sid=bindparam("b_provider_sid")
+        if state is DeliveryState.DELIVERED
+        else func.coalesce(_d.provider_sid, bindparam("b_provider_sid")),
         error_code=bindparam("b_error"),
         delivered_at=now_ms() if state is DeliveryState.DELIVERED else _d.delivered_at,
         ended_at=now_ms() if state.final else _d.ended_at,
@@ -90,6 +100,10 @@ class Receipts:
             log.error("receipt.word_unknown", provider=provider, status=status[:20])
             return False
         with self._db.begin() as connection:
+            known = select(_d.sid).where(_d.sid == delivery_sid)
+            if connection.execute(known).first() is None:
+                log.warning("receipt.unmatched", provider=provider, status=status)
+                return False
             if not self._first_time(
                 connection, delivery_sid, provider, provider_sid, status, error_code
             ):
@@ -119,10 +133,6 @@ class Receipts:
         status: str,
         error_code: str | None,
     ) -> bool:
-        known = connection.execute(select(_d.sid).where(_d.sid == delivery_sid)).first()
-        if known is None:
-            log.warning("receipt.unmatched", provider=provider, status=status)
-            return False
         statement = self._db.insert(receipts).values(
             provider=provider,
             provider_sid=provider_sid,

@@ -135,7 +135,7 @@ def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
     _within(checked, "code_length", "CodeLength", CODE_LENGTHS)
     _within(checked, "code_life", "CodeLife", CODE_LIVES)
     if checked.get("spoken_name"):
-        checked["spoken_name"] = check_brand(checked["spoken_name"])
+        checked["spoken_name"] = check_brand(checked["spoken_name"], "TtsName")
     if checked.get("web_origin"):
         checked["web_origin"] = check_origin(checked["web_origin"])
     return checked

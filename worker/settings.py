@@ -3,6 +3,7 @@
 import base64
 import binascii
 import os
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -91,13 +92,21 @@ class Settings(BaseSettings):
     twilio_base_url: str = Field(
         "", description="Twilio's REST API; empty means Twilio's own, or the sandbox"
     )
-    twilio_account_sid: str = Field("", description="the Twilio account (`AC…`)")
+    twilio_account_sid: str = Field(
+        "", pattern=r"^(AC[0-9a-f]{32})?$", description="the Twilio account (`AC…`)"
+    )
     twilio_auth_token: SecretStr = Field(
         SecretStr(""), description="its auth token; also checks the signature of callbacks"
     )
-    twilio_from: str = Field("", description="sender number (E.164) for calls and, alone, for SMS")
+    twilio_from: str = Field(
+        "",
+        pattern=r"^(\+[1-9][0-9]{6,14})?$",
+        description="sender number (E.164) for calls and, alone, for SMS",
+    )
     twilio_messaging_service_sid: str = Field(
-        "", description="`MG…`: SMS go through this messaging service"
+        "",
+        pattern=r"^(MG[0-9a-f]{32})?$",
+        description="`MG…`: SMS go through this messaging service",
     )
     twilio_per_second: float = Field(
         0,
@@ -177,6 +186,7 @@ class Settings(BaseSettings):
             )
         if urlsplit(self.public_url).scheme not in ("http", "https"):
             raise ValueError("SENDCODE_PUBLIC_URL must start with http:// or https://")
+        _check_broker_url(self.broker_url.get_secret_value())
         if self._sentinel != bool(self.broker_master):
             raise ValueError(
                 "SENDCODE_BROKER_URL of `sentinel://` and SENDCODE_BROKER_MASTER go together"
@@ -251,6 +261,28 @@ class Settings(BaseSettings):
         if len({key.kid for key in keys}) != len(keys):
             raise ValueError("SENDCODE_SECRET_KEYS names one kid twice")
         return keys
+
+
+def _check_broker_url(text: str) -> None:
+    """
+    :raises ValueError: says what is wrong, and never what stands there
+    """
+    for part in text.split(";") if text.startswith("sentinel://") else [text]:
+        try:
+            url = urlsplit(part)
+            usable = url.scheme in ("redis", "rediss", "sentinel") and url.hostname
+            _ = url.port  # raises where a / in a password ends the host too early
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(
+                "SENDCODE_BROKER_URL must be `redis://:PASSWORD@HOST:PORT/0`, where / ? # and @ of"
+                " the password are percent-encoded (%2F %3F %23 %40)"
+            )
+        if not re.fullmatch(r"(/[0-9]{0,3})?", url.path):
+            raise ValueError(
+                "SENDCODE_BROKER_URL must end with the number of a database, such as /0"
+            )
 
 
 RETRY_BUDGET_SECONDS = 3  # what the provider adapter's own repeats may take

@@ -1,5 +1,6 @@
 """The Celery tasks, each a line around a use case. Arguments carry ids, never a code."""
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from worker.wiring import Sendcode
 log = structlog.get_logger()
 
 
+_DELIVERY = re.compile(r"VL[0-9a-f]{32}", re.ASCII)
 _parts: dict[str, Sendcode] = {}
 
 
@@ -37,11 +39,14 @@ def sendcode() -> Sendcode:
 @app.task(name=DELIVER)
 def deliver(sids: Sequence[str], published_at: int | None = None) -> None:
     """Deliver what is due among the deliveries `sids`."""
+    ours = [sid for sid in sids if isinstance(sid, str) and _DELIVERY.fullmatch(sid)]
+    if len(ours) != len(sids):
+        log.error("message.rejected", reason="not all are sids of deliveries")
     try:
-        sendcode().dispatch.deliver(sids, published_at)
+        sendcode().dispatch.deliver(ours, published_at)
     except Exception as error:
         # The row keeps the job: the relay brings it back when its lease or its turn comes.
-        log.error("job.crashed", deliveries=list(sids), reason=type(error).__name__)
+        log.error("job.crashed", deliveries=ours, reason=type(error).__name__)
         raise
 
 

@@ -247,7 +247,7 @@ def test_unreachable_by_sms_falls_back_to_a_call(
         parts.receipts.apply(
             sid,
             provider="twilio",
-            provider_sid="SM" + "0" * 32,
+            provider_sid=provider.kept[0]["sid"],
             status="undelivered",
             words=MESSAGE_STATUSES,
             error_code="30003",

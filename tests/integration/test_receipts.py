@@ -64,3 +64,40 @@ def test_unknown_words_and_deliveries_change_nothing(parts: Sendcode, service: S
             target, provider="twilio", provider_sid="SM1", status=status, words=MESSAGE_STATUSES
         )
     assert count(parts, "receipts") == 0
+
+
+@pytest.mark.parametrize("first", ["delivered", "undelivered"])
+def test_of_two_messages_one_that_arrives_is_enough(
+    parts: Sendcode, service: Service, first: str
+) -> None:
+    """Where an unknown outcome made two messages, their receipts end the same in either order."""
+    sid = queued(parts, service)
+    parts.receipts.apply(
+        sid, provider="twilio", provider_sid="SM1", status="queued", words=MESSAGE_STATUSES
+    )
+    words = [("SM2", "delivered"), ("SM1", "undelivered")]
+    for provider_sid, status in words if first == "delivered" else reversed(words):
+        parts.receipts.apply(
+            sid,
+            provider="twilio",
+            provider_sid=provider_sid,
+            status=status,
+            words=MESSAGE_STATUSES,
+        )
+    row = delivery(parts, sid)
+    assert (row.state, row.provider_sid) == (DeliveryState.DELIVERED, "SM2")
+
+
+def test_a_strangers_failure_is_not_ours(parts: Sendcode, service: Service) -> None:
+    """A failure of a message other than the one on record does not end the delivery."""
+    sid = queued(parts, service)
+    for provider_sid, status in (("SM1", "sent"), ("SM2", "undelivered")):
+        parts.receipts.apply(
+            sid,
+            provider="twilio",
+            provider_sid=provider_sid,
+            status=status,
+            words=MESSAGE_STATUSES,
+        )
+    row = delivery(parts, sid)
+    assert (row.state, row.provider_sid) == (DeliveryState.SENT, "SM1")

@@ -158,13 +158,21 @@ def test_a_text_too_long_for_the_hash_is_refused() -> None:
 
 def test_the_warning_gives_way_to_the_hash() -> None:
     """Where both do not fit into 140 bytes, the text goes out without the warning."""
-    long = {"code": "7477231234", "brand": "ж" * 30, "locale": "ru"}
+    long = {"code": "7477231234", "brand": "ж" * 13, "locale": "ru"}
     assert "Никому" in sms_text(**long, do_not_share=True)
-    short = sms_text(**long, do_not_share=True, app_hash=HASH)
-    assert "Никому" not in short
+    assert "Никому" not in sms_text(**long, do_not_share=True, app_hash=HASH)
     assert "Никому" in sms_text(
         code="1234", brand="ж", locale="ru", do_not_share=True, app_hash=HASH
     )
+
+
+@pytest.mark.parametrize("locale", sorted(LOCALES))
+@pytest.mark.parametrize("origin", [None, "login.example.com"])
+def test_the_warning_makes_no_second_part(locale: str, origin: str | None) -> None:
+    """With the longest code and a brand as long as allowed, the warning is left out instead."""
+    given = {"code": "7477231234", "brand": "ж" * 30, "locale": locale, "origin": origin}
+    bare = segments(sms_text(**given)).parts
+    assert segments(sms_text(**given, do_not_share=True)).parts == bare
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,8 @@ def test_the_doors_have_the_routes_they_should() -> None:
 def test_unsigned_callbacks_are_refused_before_anything_is_read() -> None:
     """The callback routes answer 403 without a signature, whatever the form."""
     client = TestClient(APP, raise_server_exceptions=False)
-    for path in ("gate/VL1", "sms/VL1", "call/VL1"):
+    sid = "VL" + "0" * 32
+    for path in (f"gate/{sid}", f"sms/{sid}", f"call/{sid}"):
         for body in ({}, {"data": {"MessageSid": "SM1", "MessageStatus": "delivered"}}):
             assert client.post(f"/callbacks/twilio/{path}", **body).status_code == 403
         json = client.post(f"/callbacks/twilio/{path}", json={"a": 1})

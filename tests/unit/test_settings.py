@@ -1,12 +1,14 @@
 """Settings are loud at start."""
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from worker.errors import SettingsError
+from worker.senders import read_senders
 from worker.settings import SAMPLE_KEY, load
 
 GOOD = base64.b64encode(b"k" * 32).decode()
@@ -17,6 +19,12 @@ COMPLETE: dict[str, Any] = {
     "twilio_account_sid": "AC" + "b" * 32,
     "twilio_auth_token": "secret",
     "twilio_from": "+12025550100",
+}
+SENDER = {
+    "name": "a",
+    "account_sid": "AC" + "1" * 32,
+    "auth_token": "t",
+    "from": "+12025550100",
 }
 
 
@@ -80,3 +88,69 @@ def test_no_error_repeats_a_secret() -> None:
         load(**COMPLETE | {"secret_keys": "k1:c2VjcmV0LXZhbHVl"})
     assert "c2VjcmV0" not in str(refused.value)
     assert GOOD not in repr(load(**COMPLETE))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("broker_url", "redis://:SECRET/x@127.0.0.1:6379/0"),
+        ("broker_url", "SECRET"),
+        ("broker_url", "redis://127.0.0.1:6379/SECRET"),
+        ("broker_url", "amqp://SECRET@127.0.0.1/"),
+        ("broker_url", "sentinel://127.0.0.1:26379/0"),  # without a master's name
+        ("twilio_from", "SECRET"),
+        ("twilio_account_sid", "ACSECRET"),
+        ("twilio_messaging_service_sid", "SECRET"),
+        ("senders", "SECRET"),
+    ],
+)
+def test_what_cannot_be_used_is_named_and_not_repeated(name: str, value: str) -> None:
+    """A malformed address or sid stops the start with the setting's name, never its value."""
+    with pytest.raises(SettingsError) as refusal:
+        load(**{**COMPLETE, name: value})
+    assert f"SENDCODE_{name.upper()}" in str(refusal.value)
+    assert "SECRET" not in str(refusal.value)
+
+
+def test_sentinels_with_a_master_are_a_broker() -> None:
+    """Several Sentinels and the name of what they watch are taken."""
+    url = "sentinel://:pw@10.0.0.1:26379/0;sentinel://:pw@10.0.0.2:26379/0"
+    assert load(**COMPLETE, broker_url=url, broker_master="codes").broker_master == "codes"
+
+
+def test_senders_take_the_place_of_the_one() -> None:
+    """A list of senders needs no `SENDCODE_TWILIO_*`, and both together are refused."""
+    entry = SENDER | {"auth_token": "SECRET"}
+    none = {name: "" for name in COMPLETE if name.startswith("twilio_")}
+    settings = load(**{**COMPLETE, **none, "senders": json.dumps([entry])})
+    assert [(s.name, s.number) for s in settings.all_senders()] == [("a", "+12025550100")]
+    assert "SECRET" not in repr(settings)
+    with pytest.raises(SettingsError, match="keep one"):
+        load(**COMPLETE, senders=json.dumps([entry]))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"from": ""}, "needs `from`"),
+        ({"from": "", "messaging_service_sid": "MG" + "1" * 32}, "calls need"),
+        ({"channels": []}, "channels"),
+        ({"channels": ["fax"]}, "channels"),
+        ({"pace": 1}, "pace"),
+        ({"per_second": -1}, "per_second"),
+        ({"name": "A B"}, "name"),
+    ],
+)
+def test_a_sender_that_cannot_send_is_refused(change: dict[str, object], complaint: str) -> None:
+    """What is missing or misspelt in a sender is named, and no value of it."""
+    entry = SENDER | {"auth_token": "SECRET"}
+    with pytest.raises(ValueError, match=complaint) as refusal:
+        read_senders(json.dumps([entry | change]))
+    assert "SECRET" not in str(refusal.value)
+
+
+def test_two_senders_of_one_name_are_refused() -> None:
+    """Rows remember a sender by its name, so it must be one sender's."""
+    entry = SENDER
+    with pytest.raises(ValueError, match="twice"):
+        read_senders(json.dumps([entry, entry]))

@@ -40,9 +40,8 @@ def send(
 
 @main.command()
 @click.argument("verification")
-@click.option("--service", help="VA…; may be left out where there is one.")
 @json_option
-def check(verification: str, service: str | None) -> None:
+def check(verification: str) -> None:
     """Check a code against VERIFICATION (VE…). The code is read from a prompt or stdin."""
     code = (
         click.prompt("Code", hide_input=True)
@@ -50,9 +49,7 @@ def check(verification: str, service: str | None) -> None:
         else sys.stdin.readline().strip()
     )
     ours = parts()
-    checked = ours.verifications.check(
-        ours.settings.account_sid, the_service(ours, service), code, sid=verification
-    )
+    checked = ours.verifications.check(ours.settings.account_sid, None, code, sid=verification)
     approved = checked.status is VerificationStatus.APPROVED
     left = max(0, checked.max_checks - checked.checks)
     output(shown(checked), "approved" if approved else f"wrong ({left} tries left)")

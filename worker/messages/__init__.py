@@ -10,6 +10,7 @@ from worker.messages.checks import (
     check_final,
     check_origin,
 )
+from worker.messages.segments import segments
 
 REPEATS = 3  # how often a call reads the code
 GATE_SECONDS = 8  # how long a call waits for a key, each of two times
@@ -35,8 +36,9 @@ def sms_text(
     if do_not_share:
         warned = f"{words}. {text(locale, 'Do not share this code with anyone.')}"
         body = _with_marks(warned, code, app_hash, origin)
-        # The phone's app matters more than the warning where both do not fit.
-        if app_hash is None or len(body.encode()) <= MAX_RETRIEVER_BYTES:
+        # One part, and what the phone's app can read, matter more than the warning.
+        readable = app_hash is None or len(body.encode()) <= MAX_RETRIEVER_BYTES
+        if readable and segments(body).parts == 1:
             words = warned
     body = _with_marks(words, code, app_hash, origin)
     check_final(body, code=code, app_hash=app_hash, origin=origin)

@@ -23,27 +23,26 @@ class TextRefusedError(ValueError):
     """The final text is not what a phone must get; it is not sent."""
 
 
-def check_brand(name: str) -> str:
+def check_brand(name: str, field: str = "FriendlyName") -> str:
     """A name that may stand in a text: one line, no link, at most four digits.
 
+    :param field: what the caller calls it
     :raises InvalidParameterError: says why not
     """
     brand = unicodedata.normalize("NFC", name).strip(" ")
     if not 1 <= len(brand) <= MAX_BRAND:
-        raise _brand(f"must have 1 to {MAX_BRAND} characters")
+        raise InvalidParameterError(field, f"must have 1 to {MAX_BRAND} characters")
     if not all(unicodedata.category(c)[0] in "LMN" or c in _PUNCTUATION for c in brand):
-        raise _brand("may hold letters, digits, spaces and . , ' - & _ ( ) + ! only")
+        raise InvalidParameterError(
+            field, "may hold letters, digits, spaces and . , ' - & _ ( ) + ! only"
+        )
     if _INVISIBLE.search(brand) or not any(char.isalnum() for char in brand):
-        raise _brand("must be visible and hold a letter or a digit")
+        raise InvalidParameterError(field, "must be visible and hold a letter or a digit")
     if sum(unicodedata.category(c)[0] == "N" for c in brand) > 4:
-        raise _brand("may hold four digits at most")
+        raise InvalidParameterError(field, "may hold four digits at most")
     if _LINK.search(brand):
-        raise _brand("must not look like a link")
+        raise InvalidParameterError(field, "must not look like a link")
     return brand
-
-
-def _brand(reason: str) -> InvalidParameterError:
-    return InvalidParameterError("FriendlyName", reason)
 
 
 def check_origin(host: str) -> str:

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, select
+from sqlalchemy import Connection, RowMapping, and_, bindparam, select
 
 from worker import phone
 from worker.codes import Keyring
-from worker.db import Database
+from worker.db import Database, now_ms
 from worker.errors import InvalidParameterError, LimitsUnavailableError, NotFoundError
 from worker.limits import Limits
 from worker.models import deliveries, number_guards, verifications
 from worker.settings import Settings
-from worker.statements import Publish, service_limit
+from worker.statements import PENDING, SPENT, Publish, service_limit
 from worker.states import Channel, DeliveryState, VerificationStatus
 from worker.verifications.words import Delivery, Verification
 
@@ -21,12 +21,15 @@ _FAILURES = (  # wrong codes in a row, before the check that asks
     .where(_g.service_sid == _v.service_sid, _g.number_index == _v.number_index)
     .scalar_subquery()
 )
-_FIND = select(verifications, _FAILURES.label("failures")).where(
-    _v.account_sid == bindparam("account"), _v.service_sid == bindparam("service")
+_OVER = and_(_v.status.in_((PENDING, SPENT)), _v.expires_at <= now_ms())
+_FIND = select(verifications, _FAILURES.label("failures"), _OVER.label("over")).where(
+    _v.account_sid == bindparam("account")
 )
-_BY_SID = _FIND.where(_v.sid == bindparam("sid"))
+_IN_SERVICE = _v.service_sid == bindparam("service")
+_BY_SID_ALONE = _FIND.where(_v.sid == bindparam("sid"))
+_BY_SID = _BY_SID_ALONE.where(_IN_SERVICE)
 _BY_NUMBER = (
-    _FIND.where(_v.number_index.in_(bindparam("indexes", expanding=True)))
+    _FIND.where(_IN_SERVICE, _v.number_index.in_(bindparam("indexes", expanding=True)))
     .order_by(_v.created_at.desc(), _v.sid.desc())
     .limit(1)
 )
@@ -52,20 +55,22 @@ class Base:
         self,
         connection: Connection,
         account_sid: str,
-        service_sid: str,
+        service_sid: str | None,
         sid: str | None,
         to: str | None,
     ) -> RowMapping:
         where: dict[str, Any] = {"account": account_sid, "service": service_sid}
+        indexes = None
+        if to is not None:
+            indexes = self._keyring.number_indexes(phone.parse(to, Channel.CALL).e164)
         if sid is not None:
-            statement, where["sid"] = _BY_SID, sid
-        elif to is not None:
-            statement = _BY_NUMBER
-            where["indexes"] = self._keyring.number_indexes(phone.parse(to, Channel.CALL).e164)
+            statement, where["sid"] = (_BY_SID if service_sid else _BY_SID_ALONE), sid
+        elif indexes is not None:
+            statement, where["indexes"] = _BY_NUMBER, indexes
         else:
             raise InvalidParameterError("To", "name the number or the verification's sid")
         row = connection.execute(statement, where).mappings().one_or_none()
-        if row is None:
+        if row is None or (indexes is not None and row["number_index"] not in indexes):
             raise NotFoundError("verification")
         return row
 
@@ -94,7 +99,9 @@ class Base:
             service_sid=row["service_sid"],
             to=number or self._number(row),
             channel=Channel(row["channel"]),
-            status=VerificationStatus(row["status"]),
+            status=VerificationStatus.EXPIRED
+            if row.get("over")  # and not written down yet
+            else VerificationStatus(row["status"]),
             checks=row["checks"],
             max_checks=row["max_checks"],
             created_at=row["created_at"],

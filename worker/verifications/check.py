@@ -1,6 +1,7 @@
 """Check: one statement takes a guess and decides."""
 
 import hmac
+import re
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, case, exists, select, update
 
@@ -54,11 +55,14 @@ _CLEAR_FAILURES = (
 )
 
 
+_CODE = re.compile(r"[0-9]{4,10}", re.ASCII)
+
+
 class Checking(Base):
     def check(
         self,
         account_sid: str,
-        service_sid: str,
+        service_sid: str | None,
         code: str,
         *,
         sid: str | None = None,
@@ -66,29 +70,32 @@ class Checking(Base):
     ) -> Verification:
         """Take one guess. The answer's status is `approved`, or still `pending` when it was wrong.
 
-        :raises InvalidParameterError: the code is not 4 to 10 ASCII digits, or no target is named
+        :param service_sid: None with a sid: of whatever service in the account
+        :param to: with a sid, the number it must be of
+        :raises InvalidParameterError: the code is not as many ASCII digits as were sent, or no
+            target is named; no guess is taken
         :raises NotFoundError: none is alive: unknown, approved, canceled or expired
         :raises ChecksSpentError: every guess was used before this one
         :raises NumberDisabledError: too many wrong codes in a row
         """
-        if not isinstance(code, str) or not code.isascii() or not code.isdigit():
-            raise InvalidParameterError("Code", "must be 4 to 10 digits, sent as a string")
-        if not 4 <= len(code) <= 10:
+        if not (isinstance(code, str) and _CODE.fullmatch(code)):
             raise InvalidParameterError("Code", "must be 4 to 10 digits, sent as a string")
         with self._db.statement() as connection:
             found = self._find(connection, account_sid, service_sid, sid, to)
+        if len(code) != found["code_length"]:
+            raise InvalidParameterError("Code", f"must have {found['code_length']} digits")
         number = self._number(found)
         digest = self._keyring.digest(
             found["key_id"],
             salt=found["salt"],
             verification=found["sid"],
-            service=service_sid,
+            service=found["service_sid"],
             number=number,
             code=code,
         )
         taken = self._take(found, digest)
         if taken is None:
-            raise self._why_refused(account_sid, service_sid, found["sid"])
+            raise self._why_refused(found)
         if taken["status"] == VerificationStatus.APPROVED:
             self._forget_sends(taken)
         return self._view(taken, number)
@@ -137,12 +144,12 @@ class Checking(Base):
             )
         )
 
-    def _why_refused(self, account: str, service: str, sid: str) -> SendcodeError:
+    def _why_refused(self, found: RowMapping) -> SendcodeError:
         with self._db.statement() as connection:
             row = connection.execute(
                 select(
                     _v.status, (_v.expires_at - now_ms()).label("left"), _GUARD_CLOSED.label("shut")
-                ).where(_v.sid == sid, _v.account_sid == account, _v.service_sid == service)
+                ).where(_v.sid == found["sid"])
             ).one_or_none()
         if row is None or row.left <= 0 or row.status not in (PENDING, SPENT):
             return NotFoundError("verification")

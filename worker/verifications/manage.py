@@ -1,6 +1,6 @@
 """Cancel, fetch and enable: what backends and operators do beside start and check."""
 
-from sqlalchemy import bindparam, exists, select, update
+from sqlalchemy import String, bindparam, case, exists, update
 
 from worker import phone
 from worker.db import now_ms
@@ -15,7 +15,13 @@ _v, _d, _g = verifications.c, deliveries.c, number_guards.c
 _CANCEL = (
     update(verifications)
     .where(_v.sid == bindparam("b_sid"), ALIVE)
-    .values(status=bindparam("b_status"), updated_at=now_ms())
+    .values(
+        status=bindparam("b_status", type_=String),
+        approved_at=case(
+            (bindparam("b_status", type_=String) == VerificationStatus.APPROVED.value, now_ms())
+        ),
+        updated_at=now_ms(),
+    )
     .returning(verifications)
 )
 _CANCEL_QUEUED = (
@@ -66,18 +72,11 @@ class Managing(Base):
     ) -> Verification:
         """A verification in whatever state, the newest one of a number, with its deliveries.
 
+        :param service_sid: None with a sid: of whatever service in the account
         :raises NotFoundError: there is none
         """
         with self._db.statement() as connection:
-            if service_sid is None:
-                statement = select(verifications).where(
-                    _v.account_sid == account_sid, _v.sid == sid
-                )
-                row = connection.execute(statement).mappings().one_or_none()
-                if row is None:
-                    raise NotFoundError("verification")
-            else:
-                row = self._find(connection, account_sid, service_sid, sid, to)
+            row = self._find(connection, account_sid, service_sid, sid, to)
             return self._view(row, sent=self._sent(connection, row["sid"]))
 
     def enable_number(self, account_sid: str, service_sid: str, to: str) -> None:

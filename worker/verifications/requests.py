@@ -5,7 +5,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, RowMapping, bindparam, select
 
 from worker.db import now_ms
-from worker.errors import NotFoundError, RequestConflictError, RequestRunningError
+from worker.errors import NotFoundError, RequestConflictError
 from worker.models import requests, verifications
 from worker.states import VerificationStatus
 from worker.verifications.base import Base
@@ -14,7 +14,8 @@ from worker.verifications.words import Start, Verification
 _v = verifications.c
 
 _REQUEST = select(requests).where(
-    requests.c.account_sid == bindparam("account"), requests.c.request_id == bindparam("request")
+    requests.c.account_sid == bindparam("account"),
+    requests.c.request_index.in_(bindparam("indexes", expanding=True)),
 )
 
 
@@ -29,9 +30,11 @@ class Requests(Base):
         if request_id is None:
             return None
         request = (
-            connection.execute(_REQUEST, {"account": account, "request": request_id})
+            connection.execute(
+                _REQUEST, {"account": account, "indexes": self._request_indexes(request_id)}
+            )
             .mappings()
-            .one_or_none()
+            .first()
         )
         if request is None:
             return None
@@ -47,12 +50,11 @@ class Requests(Base):
         view = self._view(row, sent=self._sent(connection, row["sid"]))
         return _as_answered(view, request["delivery_sid"], request["answered_at"])
 
-    def _the_other(self, account: str, request_id: str, fingerprints: list[bytes]) -> Verification:
+    def _answered(
+        self, account: str, request_id: str | None, fingerprints: list[bytes]
+    ) -> Verification | None:
         with self._db.statement() as connection:
-            known = self._known_request(connection, account, request_id, fingerprints)
-        if known is None:
-            raise RequestRunningError("the same request is still running")
-        return known
+            return self._known_request(connection, account, request_id, fingerprints)
 
     def _remember(
         self,
@@ -65,21 +67,25 @@ class Requests(Base):
     ) -> bool:
         statement = self._db.insert(requests).values(
             account_sid=account,
-            request_id=request_id,
+            request_index=self._request_indexes(request_id)[0],
             fingerprint=fingerprint,
             verification_sid=verification["sid"],
             delivery_sid=delivery["sid"],
             answered_at=verification["updated_at"],
             created_at=now_ms(),
         )
-        inserted = statement.on_conflict_do_nothing().returning(requests.c.request_id)
+        inserted = statement.on_conflict_do_nothing().returning(requests.c.request_index)
         return connection.execute(inserted).first() is not None
 
+    def _request_indexes(self, request_id: str) -> list[bytes]:
+        """What finds a request id, under every key: keyed, since it may tell of a person."""
+        return self._keyring.number_indexes("\0".join(("request id", request_id)))
+
     def _running(self, account: str, request_id: str | None) -> str | None:
-        """The name of a request while it is answered: keyed, since an id may tell of a person."""
+        """The name of a request while it is answered."""
         if request_id is None:
             return None
-        return self._keyring.number_index("\0".join(("running", account, request_id))).hex()
+        return f"{account}:{self._request_indexes(request_id)[0].hex()}"
 
     def _fingerprints(self, wanted: Start, number: str) -> list[bytes]:
         """What the request asks for, under every key: keyed, since a number can be guessed."""

@@ -22,9 +22,11 @@ from worker.db import UNAVAILABLE, now_ms
 from worker.errors import (
     ChecksSpentError,
     InvalidParameterError,
+    LimitReachedError,
     LimitsUnavailableError,
     NotFoundError,
     NumberDisabledError,
+    RequestRunningError,
     SendcodeError,
 )
 from worker.limits import Limit, Share
@@ -112,7 +114,8 @@ class Starting(Requests):
         """
         number = phone.parse(wanted.to, wanted.channel)
         locale = resolve_locale(wanted.locale, number.country)
-        brand = check_brand(wanted.friendly_name) if wanted.friendly_name else None
+        name = wanted.friendly_name
+        brand = check_brand(name, "CustomFriendlyName") if name else None
         _check_app_hash(wanted)
         fingerprints = self._fingerprints(wanted, number.e164)
         indexes = self._keyring.number_indexes(number.e164)
@@ -124,7 +127,14 @@ class Starting(Requests):
         _refuse_closed(seen)
         limits = number_limits(self._settings, wanted.service_sid, indexes[0], wanted.channel)
         running = self._running(account_sid, wanted.request_id)
-        lane = self._limits.admit(limits, self._share(wanted, has_waited), running)
+        try:
+            lane = self._limits.admit(limits, self._share(wanted, has_waited), running)
+        except LimitReachedError:
+            # The same request may have been answered since we looked, and taken the last place.
+            answered = self._answered(account_sid, wanted.request_id, fingerprints)
+            if answered:
+                return answered
+            raise
         values = {
             "account_sid": account_sid,
             "service_sid": wanted.service_sid,
@@ -147,7 +157,10 @@ class Starting(Requests):
                 self._limits.finish(running)
         if written is None:
             self._release(limits)
-            return self._the_other(account_sid, wanted.request_id or "", fingerprints)
+            answered = self._answered(account_sid, wanted.request_id, fingerprints)
+            if answered is None:
+                raise RequestRunningError("the same request is still running")
+            return answered
         row, sent = written
         now = sent[-1].created_at + int((time.monotonic() - clock) * 1000)
         life = max(1, (row["expires_at"] - now) // 1000)

@@ -36,13 +36,13 @@ def upgrade() -> None:
     op.create_table(
         "requests",
         sa.Column("account_sid", sa.String(length=34), nullable=False),
-        sa.Column("request_id", sa.String(length=300), nullable=False),
+        sa.Column("request_index", sa.LargeBinary(length=32), nullable=False),
         sa.Column("fingerprint", sa.LargeBinary(length=32), nullable=False),
         sa.Column("verification_sid", sa.String(length=34), nullable=False),
         sa.Column("delivery_sid", sa.String(length=34), nullable=False),
         sa.Column("answered_at", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("account_sid", "request_id", name=op.f("pk_requests")),
+        sa.PrimaryKeyConstraint("account_sid", "request_index", name=op.f("pk_requests")),
     )
     with op.batch_alter_table("requests", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_requests_created_at"), ["created_at"], unique=False)
