@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.acceptance.running import Up, until, wrong
 
 pytestmark = pytest.mark.parametrize("up", ["sqlite"], indirect=True)
 
+DEV = Path(__file__).resolve().parents[2] / "dev"
 DONE, USAGE, NOT_FOUND, REFUSED, UNREACHABLE = 0, 2, 3, 4, 5
 
 
@@ -22,7 +24,7 @@ def run(up: Up, *words: str, stdin: str = "", **settings: str) -> tuple[int, str
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
@@ -51,6 +53,21 @@ def test_send_check_and_status(up: Up, to: str) -> None:
     for output in (json.dumps([sent, missed, checked, shown]), text):
         assert to[1:] not in output
         assert code not in output
+
+
+def test_the_script_knows_what_runs(up: Up) -> None:
+    """`./dev cli` is the command line with the settings of what `./dev up` runs, kept private."""
+    done = subprocess.run(
+        [sys.executable, str(DEV), "cli", "services", "list", "--json"],
+        env=up.plain | {"SENDCODE_HOME": str(up.root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == DONE, done.stderr
+    assert up.account["SENDCODE_SERVICE_SID"] in done.stdout
+    assert (up.root / "settings.env").stat().st_mode & 0o777 == 0o600
 
 
 def test_send_by_call(up: Up, to: str) -> None:
@@ -120,7 +137,7 @@ def test_services(up: Up) -> None:
 def test_queues_and_keys(up: Up) -> None:
     """`status` alone shows the queues; `keys` lists names and makes new ones, never the key."""
     queues = result(up, "status")
-    assert set(queues["waiting"]) == {"sms", "call", "relay"}
+    assert set(queues["waiting"]) == {"sms", "call", "sms.busy", "call.busy", "relay"}
     assert queues["worker_silent_seconds"] < 30
     listed = result(up, "keys", "list")
     assert [(key["kid"], key["writes"]) for key in listed] == [("k1", True)]

@@ -31,10 +31,10 @@ def test_imports_standard_library_only() -> None:
 
 
 def test_help_names_every_command() -> None:
-    """`./dev help` exits with 0 and names up, test, bench and lock."""
+    """`./dev help` exits with 0 and names every command."""
     done = dev("help")
     assert done.returncode == 0
-    assert all(f"\n  {word} " in done.stdout for word in ("up", "test", "bench", "lock"))
+    assert all(f"\n  {word} " in done.stdout for word in ("up", "cli", "test", "bench", "lock"))
 
 
 def test_unknown_words_are_refused_in_one_line() -> None:
@@ -88,3 +88,17 @@ def test_is_a_program() -> None:
         assert os.stat(path).st_mode & stat.S_IXUSR
     assert "set -euo pipefail" in run.read_text()
     assert "exec ./dev test" in run.read_text()
+
+
+def test_cli_says_what_it_needs(tmp_path: Path) -> None:
+    """`./dev cli` for a folder in which nothing was started yet names the way there."""
+    done = subprocess.run(
+        [sys.executable, DEV, "cli", "status"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+        env={**os.environ, "SENDCODE_HOME": str(tmp_path)},
+    )
+    assert done.returncode == 1
+    assert "run ./dev up first" in done.stderr

@@ -67,6 +67,10 @@ class Home:
         self.public.update(values)
         write_private(self.root / "dev.env", _lines(self.public))
 
+    def keep_settings(self, values: dict[str, str]) -> None:
+        """Write down with which settings the processes run, for commands beside them."""
+        write_private(self.root / "settings.env", _lines(values))
+
     def _kept(self, name: str, wanted: tuple[str, ...]) -> dict[str, str]:
         path = self.root / name
         found = _read(path)

@@ -57,6 +57,15 @@ class Stack:
         env = self.env | {"SENDCODE_READY_FILE": str(file)}
         return Spec(name, (*PYTHON, "worker.cli", name), env, lambda pid: file.exists(), stop_by)
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings of its processes; a command with them is none of them."""
+        return {
+            name: value
+            for name, value in self.env.items()
+            if name.startswith("SENDCODE_") and name not in (MARK, "SENDCODE_HOME")
+        }
+
     def _environment(self) -> dict[str, str]:
         """The user's environment, under what this folder decides."""
         public, secret = self.home.public, self.home.secret

@@ -79,6 +79,7 @@ def _bring_up(supervisor: Supervisor, stack: Stack) -> None:
     """Broker and database first; then the rest side by side, dev.env before "ready"."""
     home = supervisor.home
     home.publish(SENDCODE_URL=stack.url)
+    home.keep_settings(stack.settings)
     needs_service = not home.public["SENDCODE_SERVICE_SID"] or stack.database_is_new
     supervisor.launch(stack.sandbox)
     supervisor.run("migrate", stack.env, [*PYTHON, "worker.cli", "migrate"])
