@@ -34,7 +34,8 @@ def test_help_names_every_command() -> None:
     """`./dev help` exits with 0 and names every command."""
     done = dev("help")
     assert done.returncode == 0
-    assert all(f"\n  {word} " in done.stdout for word in ("up", "cli", "test", "bench", "lock"))
+    words = ("up", "cli", "test", "bench", "chaos", "lock")
+    assert all(f"\n  {word} " in done.stdout for word in words)
 
 
 def test_unknown_words_are_refused_in_one_line() -> None:

@@ -1,0 +1,175 @@
+"""A steady load of starts and checks over HTTP, and everything that was answered."""
+
+import random
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from api_stub.sandbox.codes import find
+
+THREADS = 6
+CHECKED = 0.4  # of the starts
+WRONG_FIRST = 0.3  # of the checks begin with a wrong code
+CHECK_AFTER = 1.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the client was told. `status` 0: the connection broke, so it knows nothing.
+
+    :param at: seconds since 1970, when the answer came
+    :param of: the code that a check carried was the right one
+    """
+
+    kind: str
+    at: float
+    number: str = field(repr=False)
+    status: int
+    verification: str = ""
+    delivery: str = ""
+    word: str = ""
+    of: bool = False
+
+
+class Client:
+    """One connection to the doors."""
+
+    def __init__(self, url: str, credentials: tuple[str, str], service: str) -> None:
+        self.service = service
+        self.http = httpx.Client(base_url=url, auth=credentials, timeout=12, trust_env=False)
+
+    def post(self, path: str, **form: str) -> tuple[int, dict[str, Any]]:
+        """Status and body; status 0 when the connection broke."""
+        try:
+            answer = self.http.post(f"/v2/Services/{self.service}/{path}", data=form)
+            body = answer.json()
+        except (httpx.HTTPError, ValueError):
+            return 0, {}
+        return answer.status_code, body if isinstance(body, dict) else {}
+
+    def start(self, number: str, channel: str = "sms") -> Answer:
+        status, body = self.post("Verifications", To=number, Channel=channel)
+        sent = body.get("send_code_attempts") or [{}]
+        return Answer(
+            "start",
+            time.time(),
+            number,
+            status,
+            str(body.get("sid", "")) if status == 201 else "",
+            str(sent[-1].get("attempt_sid", "")) if status == 201 else "",
+            str(body.get("message", "")) if status not in (0, 201) else "",
+        )
+
+    def check(self, number: str, verification: str, code: str, right: bool) -> Answer:
+        status, body = self.post("VerificationCheck", VerificationSid=verification, Code=code)
+        word = str(body.get("status", ""))
+        return Answer("check", time.time(), number, status, verification, word=word, of=right)
+
+
+def code_of(sandbox: Path, number: str) -> str | None:
+    """The code that last reached a phone, from the sandbox's own file."""
+    with sqlite3.connect(f"file:{sandbox}?mode=ro", uri=True, timeout=5) as store:
+        row = store.execute(
+            "SELECT body, channel FROM items WHERE recipient = ? ORDER BY id DESC LIMIT 1",
+            (number,),
+        ).fetchone()
+    store.close()
+    found = find(*row) if row else None
+    return found.code if found else None
+
+
+class Load:
+    """Starts at a pace until it is stopped or has `wanted` accepted ones; checks some of them.
+
+    :param rate: starts a second
+    """
+
+    def __init__(
+        self,
+        client: Callable[[], Client],
+        numbers: Iterator[str],
+        sandbox: Path,
+        rate: float,
+        seed: int,
+        wanted: int | None = None,
+    ) -> None:
+        self.answers: list[Answer] = []
+        self.accepted = 0
+        self._client, self._numbers, self._sandbox = client, numbers, sandbox
+        self._rate, self._wanted = rate, wanted
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+        self._next = time.monotonic()
+        self._checks: deque[tuple[float, Answer]] = deque()
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._begin()
+
+    @property
+    def full(self) -> bool:
+        return self._wanted is not None and self.accepted >= self._wanted
+
+    def extend(self, more: int) -> None:
+        """Go on until `more` further starts are accepted."""
+        self._join()
+        self._wanted = self.accepted + more
+        self._begin()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._join()
+
+    def _begin(self) -> None:
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(THREADS)]
+        for thread in self._threads:
+            thread.start()
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join(30)
+
+    def _run(self) -> None:
+        client = self._client()
+        while not (self._stop.is_set() or self.full):
+            number, wait = self._turn()
+            if self._stop.wait(wait):
+                return
+            self._keep(client.start(number))
+            self._check_due(client)
+
+    def _turn(self) -> tuple[str, float]:
+        with self._lock:
+            now = time.monotonic()
+            self._next = max(self._next + 1 / self._rate, now - 1)
+            return next(self._numbers), max(0.0, self._next - now)
+
+    def _keep(self, answer: Answer) -> None:
+        with self._lock:
+            self.answers.append(answer)
+            if answer.status == 201:
+                self.accepted += 1
+                if self._random.random() < CHECKED:
+                    self._checks.append((time.monotonic() + CHECK_AFTER, answer))
+        if answer.status in (0, 503):
+            self._stop.wait(0.1)
+
+    def _check_due(self, client: Client) -> None:
+        with self._lock:
+            if not self._checks or self._checks[0][0] > time.monotonic():
+                return
+            _, start = self._checks.popleft()
+            wrong_first = self._random.random() < WRONG_FIRST
+        code = code_of(self._sandbox, start.number)
+        if code is None:
+            return
+        if wrong_first:
+            wrong = f"{(int(code) + 1) % 10 ** len(code):0{len(code)}d}"
+            self._keep(client.check(start.number, start.verification, wrong, False))
+        self._keep(client.check(start.number, start.verification, code, True))

@@ -1,0 +1,85 @@
+"""The rows of the table: a name, what is broken, and the function that breaks it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.chaos.history import Judgement, judge, read
+from tests.chaos.report import Outcome
+from tests.chaos.rig import Rig, World
+
+ALL: dict[str, "Row"] = {}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How long a run is.
+
+    :param short: for `./dev test`; each fault once or a few times
+    :param starts: accepted starts of the longest row
+    """
+
+    short: bool
+    starts: int
+
+    def of(self, long: int, short: int) -> int:
+        return short if self.short else long
+
+
+class NotRunError(Exception):
+    """A row cannot be run on this machine; the message says why."""
+
+
+Run = Callable[[Rig, Size, Outcome], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    about: str
+    run: Run
+    in_short: bool
+
+    def outcome(self, rig: Rig, size: Size) -> Outcome:
+        made = Outcome(self.name, self.about)
+        begun = time.monotonic()
+        try:
+            self.run(rig, size, made)
+        except NotRunError as reason:
+            made.violations, made.note = None, str(reason)
+        made.seconds = time.monotonic() - begun
+        return made
+
+
+def row(name: str, about: str, *, in_short: bool = True) -> Callable[[Run], Run]:
+    """Put a function into the table."""
+
+    def add(run: Run) -> Run:
+        ALL[name] = Row(name, about, run, in_short)
+        return run
+
+    return add
+
+
+def conclude(
+    world: World,
+    made: Outcome,
+    *,
+    may_double: float = 0.0,
+    slack: float = 0.0,
+    settle: float = 150,
+) -> Judgement:
+    """Let the world settle, compare the records, and write what they say into the row."""
+    world.settle(settle)
+    found = judge(read(world), world.fault_ends, may_double=may_double, slack=slack)
+    made.starts += found.accepted
+    made.injected += world.injected
+    made.lost += found.lost
+    made.doubled += found.doubled
+    made.late += found.late
+    known = [r for r in (made.recovery, found.recovery) if r is not None]
+    made.recovery = max(known, default=None)
+    made.slowest = max(made.slowest, found.slowest)
+    assert made.violations is not None
+    made.violations += found.violations
+    return found
