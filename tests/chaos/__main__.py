@@ -5,12 +5,12 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.chaos import kills
+from tests.chaos import broker, database, kills, points
 from tests.chaos.report import Outcome, table
 from tests.chaos.rig import rig
 from tests.chaos.rows import ALL, Size
 
-__all__ = ["kills", "main"]
+__all__ = ["broker", "database", "kills", "main", "points"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,7 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(argv)
     seed = time.time_ns() % 1_000_000 if options.seed is None else options.seed
     size = Size(options.short, options.starts)
-    names = options.only or [name for name in ALL if ALL[name].in_short or not options.short]
+    form = "short" if options.short else "long"
+    names = options.only or [name for name, row in ALL.items() if form in row.forms]
     _say(f"chaos: seed {seed}; the same schedule again: ./dev chaos --seed {seed}")
     with rig(seed) as made:
         outcomes = [_run(name, made, size) for name in names]

@@ -58,7 +58,7 @@ def read(world: World) -> History:
     codes = ((find(body, channel), params) for params, body, channel in items)
     deliveries = world.rows("SELECT * FROM deliveries")
     return History(
-        answers=list(world.load.answers) if world.load else [],
+        answers=world.answers,
         deliveries={row["sid"]: row for row in deliveries},
         verifications={r["sid"]: r for r in world.rows("SELECT * FROM verifications")},
         messages=[(_delivery(params), found.code if found else None) for found, params in codes],

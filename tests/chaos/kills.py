@@ -6,7 +6,7 @@ import signal
 from tests.chaos.parts import own_process_ids
 from tests.chaos.report import Outcome
 from tests.chaos.rig import SHORT, Rig, World
-from tests.chaos.rows import Size, conclude, row
+from tests.chaos.rows import LONG, Size, conclude, row
 
 RATE = 30
 ANSWER_MS = 200  # the provider's, so that a killed worker has calls in flight
@@ -21,7 +21,7 @@ def kill_anything(rig: Rig, size: Size, made: Outcome) -> None:
         conclude(world, made)
 
 
-@row("kill-9-sqlite", "kill -9 of worker, api, relay, broker, on SQLite", in_short=False)
+@row("kill-9-sqlite", "kill -9 of worker, api, relay, broker, on SQLite", forms=LONG)
 def kill_on_sqlite(rig: Rig, size: Size, made: Outcome) -> None:
     wanted = size.of(size.starts // 5, 100)
     with World(rig, "kill-9-sqlite", database="sqlite", workers=2) as world:

@@ -121,9 +121,9 @@ class PostgresServer(Postgres):
         self.port = free_port()
         super().__init__(f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}")
         self._process: subprocess.Popen[bytes] | None = None
-        initdb: list[str | Path] = [self._binaries / "initdb", "-D", self._data, "-U", USER, "-E", "UTF8"]
+        initdb: list[str | Path] = [self._binaries / "initdb", "-D", self._data, "-U", USER]
         subprocess.run(
-            [*initdb, "-N", "--no-locale", "--auth=trust"],
+            [*initdb, "-E", "UTF8", "-N", "--no-locale", "--auth=trust"],
             cwd=self.folder,
             capture_output=True,
             check=True,

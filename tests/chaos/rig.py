@@ -25,7 +25,7 @@ from sqlalchemy import text
 from api_stub.sandbox.faults import MAGIC
 from benchmarks.rig import Numbers
 from tests.acceptance.running import plain_environment
-from tests.chaos.load import Client, Load
+from tests.chaos.load import Answer, Client, Load
 from tests.chaos.parts import Part, PostgresServer
 from tests.chaos.proxy import Proxy
 from tests.servers import BrokerHandle, start_broker
@@ -149,8 +149,8 @@ class World:
         each: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.rig, self.random = rig, random.Random(f"{rig.seed} {name}")
-        self.folder = rig.folder / name
-        self.folder.mkdir()
+        self.folder = rig.folder / "rows" / name
+        self.folder.mkdir(parents=True)
         self.kind, self.life = database, life
         self.broker, self.postgres = rig.broker, rig.postgres
         self._flush()
@@ -161,6 +161,7 @@ class World:
         self.db = Database(self.env["SENDCODE_DATABASE_URL"])
         self.service = self._service()
         self.load: Load | None = None
+        self.told: list[Answer] = []  # what a row's own client was answered
         self.injected = 0
         self.fault_ends: list[tuple[str, float]] = []
         self.parts = self._parts(workers, relays, command, each or {})
@@ -208,6 +209,17 @@ class World:
             self.client, self.rig.numbers, self.sandbox_file, rate, seed, wanted=wanted
         )
         return self.load
+
+    @property
+    def answers(self) -> list[Answer]:
+        """Everything that clients were told."""
+        return self.told + (self.load.answers if self.load else [])
+
+    def start(self, number: str, channel: str = "sms") -> Answer:
+        """Start one code by the row's own client."""
+        answer = self.client().start(number, channel)
+        self.told.append(answer)
+        return answer
 
     def look(self) -> None:
         """Start again what died."""

@@ -1,6 +1,7 @@
 """The rows of the table: a name, what is broken, and the function that breaks it."""
 
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ from tests.chaos.history import Judgement, judge, read
 from tests.chaos.report import Outcome
 from tests.chaos.rig import Rig, World
 
+LONG, SHORT_FORM = frozenset({"long"}), frozenset({"short"})
+BOTH = LONG | SHORT_FORM
 ALL: dict[str, "Row"] = {}
 
 
@@ -38,7 +41,7 @@ class Row:
     name: str
     about: str
     run: Run
-    in_short: bool
+    forms: frozenset[str]
 
     def outcome(self, rig: Rig, size: Size) -> Outcome:
         made = Outcome(self.name, self.about)
@@ -47,15 +50,18 @@ class Row:
             self.run(rig, size, made)
         except NotRunError as reason:
             made.violations, made.note = None, str(reason)
+        except Exception as error:  # the other rows are run all the same
+            where = traceback.format_exc(limit=-3)
+            made.violations = [f"the run itself failed: {type(error).__name__}: {error}\n{where}"]
         made.seconds = time.monotonic() - begun
         return made
 
 
-def row(name: str, about: str, *, in_short: bool = True) -> Callable[[Run], Run]:
+def row(name: str, about: str, *, forms: frozenset[str] = BOTH) -> Callable[[Run], Run]:
     """Put a function into the table."""
 
     def add(run: Run) -> Run:
-        ALL[name] = Row(name, about, run, in_short)
+        ALL[name] = Row(name, about, run, forms)
         return run
 
     return add
