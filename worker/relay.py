@@ -24,6 +24,7 @@ from worker.states import DELIVERY_QUEUES, NO_RECEIPT, DeliveryState, Verificati
 log = structlog.get_logger()
 
 BATCH = 500
+ROUNDS = 10  # batches of one queue that are published between two looks at everything else
 TICK = 0.5  # seconds between two looks at what is due
 HEARTBEAT_EVERY = 5
 PURGE_EVERY = 60
@@ -197,11 +198,13 @@ class Relay:
             self._fallback.follow(sid)
 
     def publish(self) -> None:
-        """Tell the broker of what is due and cannot be in its queue any more."""
+        """Tell the broker of what is due and cannot be in its queue any more, the oldest hint
+        first; of a backlog a bounded part."""
         for queue in DELIVERY_QUEUES:
             lost_before = self._lost_before(queue)
-            while self.publish_due(queue, lost_before) == BATCH:
-                pass
+            for _ in range(ROUNDS):
+                if self.publish_due(queue, lost_before) < BATCH:
+                    break
 
     def publish_due(self, queue: str, lost_before: int) -> int:
         """Publish one batch of due deliveries; how many.

@@ -72,6 +72,22 @@ def test_a_message_behind_a_newer_one_is_lost(
     assert queues.depth(parts.redis, "sms") == 2
 
 
+def test_a_backlog_leaves_time_for_the_rest(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much is due, one look publishes a bounded part, and comes round to dead leases."""
+    published: list[str] = []
+
+    def endless(queue: str, lost_before: int) -> int:
+        published.append(queue)
+        assert len(published) < 1000, "it goes on and on"
+        return relay_module.BATCH
+
+    monkeypatch.setattr(relay, "publish_due", endless)
+    relay.publish()
+    assert published.count("sms") == published.count("call") == relay_module.ROUNDS
+
+
 def test_two_relays_publish_once(parts: Sendcode, service: Service) -> None:
     """Relays that look at the same moment publish each due delivery once."""
     for index in range(5):
