@@ -5,12 +5,23 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.chaos import broker, clocks, database, kills, points, provider, receipts, steady
+from tests.chaos import (
+    broker,
+    clocks,
+    database,
+    kills,
+    points,
+    provider,
+    receipts,
+    sentinel,
+    steady,
+    together,
+)
 from tests.chaos.report import Outcome, table
 from tests.chaos.rig import rig
 from tests.chaos.rows import ALL, Size
 
-ROOMS = (broker, clocks, database, kills, points, provider, receipts, steady)  # they add rows
+ROOMS = (broker, clocks, database, kills, points, provider, receipts, sentinel, steady, together)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

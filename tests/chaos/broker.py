@@ -4,14 +4,11 @@ import resource
 import shutil
 import signal
 from collections.abc import Callable
-from contextlib import suppress
-
-import redis
 
 from tests.chaos.history import Judgement
 from tests.chaos.report import Outcome
 from tests.chaos.rig import CHAOS_WORKER, SHORT, Rig, World
-from tests.chaos.rows import LONG, SHORT_FORM, Size, conclude, row
+from tests.chaos.rows import LONG, Size, conclude, row
 
 RATE = 20
 CONSUMES_WITHIN = 20.0  # seconds after connections were forgotten
@@ -104,7 +101,6 @@ def _broken(rig: Rig, size: Size, made: Outcome, name: str, faults: list[Fault])
     """Load before, during and after the faults; afterwards the queue drains by itself."""
     settings = {"SENDCODE_LIMIT_SENDS": "2"}
     with World(rig, name, workers=2, proxied=True, settings=settings) as world:
-        open_broker(world)
         world.order(delay_ms=50)
         world.run_load(RATE)
         world.pause(2)
@@ -128,17 +124,6 @@ def _row(name: str, about: str, fault: Fault) -> None:
 
 for _name, (_about, _fault) in FAULTS.items():
     _row(_name, _about, _fault)
-
-
-@row("broker", "emptied, lost its file, paused, cut, forgotten, full", forms=SHORT_FORM)
-def broker(rig: Rig, size: Size, made: Outcome) -> None:
-    _broken(rig, size, made, "broker", [fault for _, fault in FAULTS.values()])
-
-
-def open_broker(world: World) -> None:
-    """The state of `broker-disk` ends with a broker that writes again."""
-    with suppress(redis.RedisError):
-        world.redis.config_set("maxmemory", 0)
 
 
 @row("broker-limits", "FLUSHALL and a pause, against guesses and limits")

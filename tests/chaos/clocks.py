@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.chaos.report import Outcome
 from tests.chaos.rig import Rig, World
-from tests.chaos.rows import NotRunError, Size, conclude, row
+from tests.chaos.rows import LONG, NotRunError, Size, conclude, row
 
 RATE = 15
 LIFE = 60
@@ -45,7 +45,7 @@ def _set(folder: Path, name: str, offset: str) -> None:
     draft.replace(folder / f"{name}.clock")
 
 
-def _wrong(rig: Rig, size: Size, made: Outcome, name: str, offsets: tuple[str, ...]) -> None:
+def _wrong(rig: Rig, made: Outcome, name: str, offsets: tuple[str, ...]) -> None:
     """Each process in turn has each offset, and is right again afterwards."""
     folder = rig.folder / f"{name}-clocks"
     folder.mkdir()
@@ -58,18 +58,18 @@ def _wrong(rig: Rig, size: Size, made: Outcome, name: str, offsets: tuple[str, .
         for part in PARTS:
             for offset in offsets:
                 _set(folder, part, offset)
-                world.pause(size.of(15, 4))
+                world.pause(15)
                 _set(folder, part, "+0")
                 world.fault_over(f"a clock of {part} at {offset} s")
-                world.pause(size.of(5, 2))
+                world.pause(5)
         conclude(world, made, slack=SLACK)
 
 
-@row("clock-3s", "clock of worker, api, relay 3 s off, either way")
+@row("clock-3s", "clock of worker, api, relay 3 s off, either way", forms=LONG)
 def three_seconds(rig: Rig, size: Size, made: Outcome) -> None:
-    _wrong(rig, size, made, "clock-3s", ("+3", "-3") if not size.short else ("+3",))
+    _wrong(rig, made, "clock-3s", ("+3", "-3"))
 
 
-@row("clock-5min", "clock of worker, api, relay jumps by 5 min, either way")
+@row("clock-5min", "clock of worker, api, relay jumps by 5 min, either way", forms=LONG)
 def five_minutes(rig: Rig, size: Size, made: Outcome) -> None:
-    _wrong(rig, size, made, "clock-5min", ("+300", "-300") if not size.short else ("+300",))
+    _wrong(rig, made, "clock-5min", ("+300", "-300"))

@@ -6,30 +6,34 @@ from psycopg import sql
 from benchmarks.rig import plain
 from tests.chaos.report import Outcome
 from tests.chaos.rig import Rig, World
-from tests.chaos.rows import Size, conclude, row
+from tests.chaos.rows import LONG, Size, conclude, row
 
 RATE = 20
 
 
-@row("database-read-only", "database read-only for 20 s")
+@row("database-read-only", "database read-only for 20 s", forms=LONG)
 def read_only(rig: Rig, size: Size, made: Outcome) -> None:
-    """Clear 503s meanwhile, nothing accepted that is not kept, and back by itself."""
     with World(rig, "database-read-only", workers=2) as world:
-        load = world.run_load(RATE)
+        world.run_load(RATE)
         world.pause(2)
-        for _ in range(size.of(3, 1)):
-            _set(world, "on")
-            world.pause(1)
-            before = len(load.answers)
-            world.pause(size.of(19, 3))
-            told = {a.status for a in load.answers[before:] if a.kind == "start"}
-            _set(world, "off")
-            world.fault_over("read-only")
-            assert made.violations is not None
-            if told != {503}:
-                made.violations.append(f"starts were answered {sorted(told)} meanwhile")
-            world.pause(size.of(15, 4))
+        for _ in range(3):
+            refuse_writes(world, size, made)
         conclude(world, made)
+
+
+def refuse_writes(world: World, size: Size, made: Outcome) -> None:
+    """Clear 503s meanwhile, and back by itself."""
+    assert made.violations is not None
+    _set(world, "on")
+    world.pause(1)
+    before = len(world.answers)
+    world.pause(size.of(19, 2))
+    told = {answer.status for answer in world.answers[before:] if answer.kind == "start"}
+    _set(world, "off")
+    world.fault_over("read-only")
+    if told != {503}:
+        made.violations.append(f"starts were answered {sorted(told)} by a read-only database")
+    world.pause(size.of(15, 3))
 
 
 def _set(world: World, value: str) -> None:

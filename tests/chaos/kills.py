@@ -5,7 +5,7 @@ import signal
 
 from tests.chaos.parts import own_process_ids
 from tests.chaos.report import Outcome
-from tests.chaos.rig import SHORT, Rig, World
+from tests.chaos.rig import Rig, World
 from tests.chaos.rows import LONG, Size, conclude, row
 
 RATE = 30
@@ -13,30 +13,28 @@ ANSWER_MS = 200  # the provider's, so that a killed worker has calls in flight
 VICTIMS = ("worker", "api", "relay", "broker", "database")
 
 
-@row("kill-9", "kill -9 of worker, api, relay, broker, database, on PostgreSQL")
+@row("kill-9", "kill -9 of worker, api, relay, broker, database, on PostgreSQL", forms=LONG)
 def kill_anything(rig: Rig, size: Size, made: Outcome) -> None:
-    wanted = size.of(size.starts, 250)
-    with World(rig, "kill-9", workers=2, settings=SHORT if size.short else None) as world:
-        _kill(world, VICTIMS, wanted, size)
+    with World(rig, "kill-9", workers=2) as world:
+        _kill(world, VICTIMS, size.starts)
         conclude(world, made)
 
 
 @row("kill-9-sqlite", "kill -9 of worker, api, relay, broker, on SQLite", forms=LONG)
 def kill_on_sqlite(rig: Rig, size: Size, made: Outcome) -> None:
-    wanted = size.of(size.starts // 5, 100)
     with World(rig, "kill-9-sqlite", database="sqlite", workers=2) as world:
-        _kill(world, VICTIMS[:-1], wanted, size)
+        _kill(world, VICTIMS[:-1], size.starts // 5)
         conclude(world, made)
 
 
-def _kill(world: World, victims: tuple[str, ...], wanted: int, size: Size) -> None:
+def _kill(world: World, victims: tuple[str, ...], wanted: int) -> None:
     """Every victim once, in an order of the seed's; then any of them, until enough is accepted."""
     world.order(delay_ms=ANSWER_MS)
     load = world.run_load(RATE, wanted)
     order = list(victims)
     world.random.shuffle(order)
     while order or not load.full:
-        world.pause(world.random.uniform(2, 5) if not size.short else 1.5)
+        world.pause(world.random.uniform(2, 5))
         victim = order.pop() if order else world.random.choice(victims)
         kill(world, victim)
     load.extend(RATE * 3)

@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import os
 import random
 import secrets
 import shutil
@@ -36,6 +37,7 @@ from worker.embedded.stack import PYTHON, SENDER
 ACCOUNT, TOKEN = "AC" + "c" * 32, "chaos"
 PROVIDER_ACCOUNT, PROVIDER_TOKEN = "AC" + "d" * 32, "provider"
 TEMPLATE = "chaos_template"
+COMPILED = Path(tempfile.gettempdir()) / "sendcode-chaos-compiled"  # kept from run to run
 # The shortest leases that the settings allow, so that a run stays short.
 SHORT = {
     "SENDCODE_CONNECT_TIMEOUT": "0.5",
@@ -60,12 +62,12 @@ class Rig:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.seed = folder, seed
-        self.compiled = folder / "compiled"
         self.numbers = numbers()
         self.postgres = PostgresServer()
         self.broker: BrokerHandle = start_broker(folder / "broker")
         key = base64.b64encode(secrets.token_bytes(32)).decode()
-        self.settings = plain_environment(self.compiled) | {
+        compiled = Path(os.environ.get("PYTHONPYCACHEPREFIX") or COMPILED)
+        self.settings = plain_environment(compiled) | {
             "SENDCODE_SECRET_KEYS": f"k1:{key}",
             "SENDCODE_ACCOUNT_SID": ACCOUNT,
             "SENDCODE_AUTH_TOKEN": TOKEN,

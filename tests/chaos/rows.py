@@ -73,7 +73,7 @@ def conclude(
     *,
     may_double: float = 0.0,
     slack: float = 0.0,
-    settle: float = 150,
+    settle: float = 300,
 ) -> Judgement:
     """Let the world settle, compare the records, and write what they say into the row."""
     world.settle(settle)
