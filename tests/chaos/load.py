@@ -89,6 +89,7 @@ class Load:
     """Starts at a pace until it is stopped or has `wanted` accepted ones; checks some of them.
 
     :param rate: starts a second
+    :param brake: while it says so, nothing is started
     """
 
     def __init__(
@@ -99,11 +100,12 @@ class Load:
         rate: float,
         seed: int,
         wanted: int | None = None,
+        brake: Callable[[], bool] = lambda: False,
     ) -> None:
         self.answers: list[Answer] = []
         self.accepted = 0
         self._client, self._numbers, self._sandbox = client, numbers, sandbox
-        self._rate, self._wanted = rate, wanted
+        self._rate, self._wanted, self._brake = rate, wanted, brake
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._next = time.monotonic()
@@ -141,6 +143,8 @@ class Load:
             number, wait = self._turn()
             if self._stop.wait(wait):
                 return
+            while self._brake() and not self._stop.wait(0.2):
+                pass
             self._keep(client.start(number))
             self._check_due(client)
 

@@ -24,7 +24,7 @@ def _die(rig: Rig, made: Outcome, name: str, points: tuple[str, ...], deaths: in
         "SENDCODE_WORKER_SLOTS": "4",
     }
     with World(rig, name, command=CHAOS_WORKER, settings=SHORT | orders) as world:
-        world.run_load(RATE)
+        world.run_load(RATE, most=30)
         for number in range(1, deaths + 1):
             if not world.until(partial(_has, count, number), 60):
                 assert made.violations is not None

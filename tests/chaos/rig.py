@@ -205,11 +205,17 @@ class World:
     def client(self) -> Client:
         return Client(self.url, (ACCOUNT, TOKEN), self.service)
 
-    def run_load(self, rate: float, wanted: int | None = None) -> Load:
-        seed = self.random.randrange(2**32)
-        self.load = Load(
-            self.client, self.rig.numbers, self.sandbox_file, rate, seed, wanted=wanted
-        )
+    def run_load(self, rate: float, wanted: int | None = None, most: int = 0) -> Load:
+        """
+        :param most: messages that may wait; then the load does, so that slow workers keep up
+        """
+        seed, broker = self.random.randrange(2**32), self.redis
+
+        def brake() -> bool:
+            return bool(most) and int(broker.llen("sms")) > most
+
+        source = (self.client, self.rig.numbers, self.sandbox_file)
+        self.load = Load(*source, rate, seed, wanted=wanted, brake=brake)
         return self.load
 
     @property
