@@ -16,7 +16,7 @@ from worker import celery_app
 from worker.db import Database, now_ms, then_ms
 from worker.fallback import Fallback
 from worker.models import deliveries, number_guards, receipts, requests, verifications
-from worker.queues import oldest_waiting
+from worker.queues import depth, oldest_waiting
 from worker.settings import Settings
 from worker.statements import PENDING, SPENT, Publish
 from worker.states import DELIVERY_QUEUES, NO_RECEIPT, DeliveryState, VerificationStatus
@@ -29,6 +29,7 @@ TICK = 0.5  # seconds between two looks at what is due
 HEARTBEAT_EVERY = 5
 PURGE_EVERY = 60
 HINT_PATIENCE = 60_000  # ms after which a hint is repeated even if it may still wait in its queue
+LONG_QUEUE = 500  # messages from which repeats would only make the wait longer
 RECEIPT_GRACE = 60_000  # ms after a code's life in which a receipt may still come
 ENQUIRE_EVERY = 60_000  # ms between two questions about one delivery
 REQUEST_HOLDS = 86_400_000  # ms in which the same request id gets the same answer
@@ -234,7 +235,10 @@ class Relay:
         waiting = oldest_waiting(self._broker, queue)
         if waiting is None:
             return now - SLACK
-        return max(min(waiting, now) - SLACK, now - HINT_PATIENCE)
+        passed = min(waiting, now) - SLACK
+        if depth(self._broker, channel.value) >= LONG_QUEUE:
+            return passed
+        return max(passed, now - HINT_PATIENCE)
 
     def _in_batches(
         self,

@@ -188,6 +188,26 @@ def test_a_publisher_with_a_fast_clock_does_not_flood(
     assert queues.depth(parts.redis, "sms") == 1
 
 
+@pytest.mark.parametrize(("long_from", "then"), [(3, 4), (2, 2)])
+def test_only_a_short_queue_gets_repeats(
+    parts: Sendcode,
+    service: Service,
+    relay: Relay,
+    monkeypatch: pytest.MonkeyPatch,
+    long_from: int,
+    then: int,
+) -> None:
+    """What has waited for a minute is published again in a short queue, never in a long one."""
+    sids = [start(parts, service, to=f"+4474001240{index:02d}") for index in range(2)]
+    parts.redis.flushdb()
+    let_time_pass(parts, 65)
+    for sid in sids:
+        parts.publish(Channel.SMS, [sid], 600, time.time_ns() // 1_000_000 - 70_000)
+    monkeypatch.setattr(relay_module, "LONG_QUEUE", long_from)
+    relay.tick()
+    assert queues.depth(parts.redis, "sms") == then
+
+
 def test_silence_after_acceptance_ends(
     parts: Sendcode, service: Service, relay: Relay, provider: Standin
 ) -> None:
