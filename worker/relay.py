@@ -236,7 +236,7 @@ class Relay:
         if waiting is None:
             return now - SLACK
         passed = min(waiting, now) - SLACK
-        if depth(self._broker, channel.value) >= LONG_QUEUE:
+        if depth(self._broker, queue) >= LONG_QUEUE:
             return passed
         return max(passed, now - HINT_PATIENCE)
 
