@@ -23,6 +23,7 @@ MOVES = {
     "undelivered": {"delivered"},  # where nobody had reported
     "failed": {"delivered"},  # a receipt proves the opposite
     "expired": {"delivered"},
+    "canceled": {"delivered"},
 }
 ENDS = {"delivered", "undelivered", "failed", "expired", "canceled"}
 # The same of a verification.

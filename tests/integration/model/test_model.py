@@ -37,6 +37,7 @@ from tests.integration.model.reference import (
 )
 from tests.integration.model.world import Call, Killed, World
 from worker.errors import SendcodeError
+from worker.plan import read_plan
 from worker.providers import Outgoing
 from worker.providers.twilio_errors import CALL_STATUSES, MESSAGE_STATUSES
 from worker.services import Service
@@ -117,6 +118,7 @@ class Machine(RuleBasedStateMachine):
         self.seen = 0
         self.wanted_calls = 0
         self.receipts: set[tuple[str, str]] = set()
+        self.running: set[str | None] = set()  # requests whose process died
         for pick in range(len(NUMBERS) * len(self.services)):
             self.start(pick, Channel.SMS, None, None)
 
@@ -134,6 +136,8 @@ class Machine(RuleBasedStateMachine):
         service, to = self.services[pick % 2], NUMBERS[pick // 2 % 2]
         line = service.sid, to
         allowed = self.reference.start(line, request_id, (line, channel))
+        if request_id in self.running and "same" not in allowed:
+            allowed.add("RequestRunningError")
         parts, died = self.world.parts, True
         with self.process(fuse):
             wanted = Start(service.sid, to, channel=channel, request_id=request_id)
@@ -145,6 +149,7 @@ class Machine(RuleBasedStateMachine):
                 outcome = "started"
             died = False
         if died:
+            self.running |= {request_id} - {None}
             self.adopt(line, request_id, channel)
         elif outcome == "started":
             assert allowed & {"new", "again", "same"}, allowed
@@ -331,7 +336,7 @@ class Machine(RuleBasedStateMachine):
             provider_sid=sid,
             status=status,
             words=words,
-            call_may_help=status == "undelivered",
+            hope=status == "undelivered",
         )
         assert not (moved and (sid, status) in self.receipts), "a receipt counted twice"
         self.receipts.add((sid, status))
@@ -401,13 +406,13 @@ class Machine(RuleBasedStateMachine):
         for sid in set(rows) - set(self.deliveries):
             row = rows[sid]
             assert row["created_at"] < row["expires_at"]
-            if row["fallback"]:
+            if row["step"]:
                 # A call of our own counts like a send that was asked for.
                 self.reference.line(lines[row["verification_sid"]]).unsure = True
         self.deliveries = dict(rows)
-        asked = sum(row["channel"] == "call" and not row["fallback"] for row in rows.values())
+        asked = sum(row["channel"] == "call" and not row["step"] for row in rows.values())
         assert asked == self.wanted_calls
-        ours = [row["verification_sid"] for row in rows.values() if row["fallback"]]
+        ours = [(row["verification_sid"], row["step"]) for row in rows.values() if row["step"]]
         assert len(ours) == len(set(ours))
 
     def teardown(self) -> None:
@@ -443,6 +448,8 @@ def world(migrated: Callable[[str], str], broker_url: str) -> Iterator[World]:
             limit_sends_window=WINDOW // 1000,
             limit_daily=1000,
             limit_daily_calls=1000,
+            busy_starts=0,
+            overload_seconds=0,
         )
     )
     yield made
@@ -455,7 +462,7 @@ def test_any_steps_in_any_order_keep_the_promises(world: World) -> None:
     Machine.world, Machine.steps = world, 0
     Machine.services = (
         world.parts.services.create(ACCOUNT, "Example"),
-        world.parts.services.create(ACCOUNT, "Calls", call_fallback=True),
+        world.parts.services.create(ACCOUNT, "Calls", plan=read_plan("call:30")),
     )
     run_state_machine_as_test(
         Machine,

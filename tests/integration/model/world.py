@@ -20,21 +20,30 @@ from worker import tasks
 from worker.db import Database
 from worker.errors import OutcomeUnknownError, ProviderError
 from worker.providers import Accepted, Outgoing, Report
-from worker.providers.twilio_errors import CALL_STATUSES, MESSAGE_STATUSES, call_may_help
+from worker.providers.twilio_errors import CALL_STATUSES, MESSAGE_STATUSES, may_help
 from worker.relay import Relay
+from worker.senders import ONLY
 from worker.settings import Settings
 from worker.states import Channel, DeliveryState, ErrorKind
 from worker.wiring import Sendcode
 
 TABLES = ("receipts", "deliveries", "requests", "number_guards", "verifications")
-# The limits' times are Redis's own, so they are moved back instead.
-_AGE_LIMITS = """
+# The times of limits and circuits are Redis's own, so they are moved back instead.
+_AGE = """
 for _, key in ipairs(redis.call('KEYS', 'sendcode:limit:*')) do
   local left = redis.call('PTTL', key) - ARGV[1]
   for i, at in ipairs(redis.call('LRANGE', key, 0, -1)) do
     redis.call('LSET', key, i - 1, at - ARGV[1])
   end
   redis.call('PEXPIRE', key, left)
+end
+for _, key in ipairs(redis.call('KEYS', 'sendcode:circuit:*')) do
+  if redis.call('HEXISTS', key, 'probe_at') == 1 then
+    redis.call('HINCRBY', key, 'probe_at', -ARGV[1])
+  end
+end
+for _, key in ipairs(redis.call('KEYS', 'sendcode:running:*')) do
+  redis.call('PEXPIRE', key, redis.call('PTTL', key) - ARGV[1])
 end
 """
 # Every single step of a row, also those that a later one hides.
@@ -184,7 +193,7 @@ class ScriptedProvider:
         return Report(self.statuses[provider_sid], None)
 
     def may_help(self, error_code: str | None) -> bool:
-        return call_may_help(error_code)
+        return may_help(error_code)
 
 
 REFUSALS = {
@@ -204,7 +213,7 @@ class World:
         self.parts = Sendcode(settings)
         self.db = MortalDatabase(settings.database_url, self.clock, self.fuse)
         # In place of what the parts would make themselves when first asked for.
-        vars(self.parts).update(db=self.db, provider=self.provider)
+        vars(self.parts).update(db=self.db, providers={ONLY: self.provider})
         self.celery = self.parts.celery
         tasks._parts["ours"] = self.parts
         self.redis: redis.Redis = self.parts.redis
@@ -219,7 +228,7 @@ class World:
         )
         self._eye = sqlite3.connect(make_url(settings.database_url).database or "")
         self._eye.row_factory = sqlite3.Row
-        self._age_limits = self.redis.register_script(_AGE_LIMITS)
+        self._age = self.redis.register_script(_AGE)
         with self.db.begin() as connection:
             for statement in _TRIGGERS:
                 connection.execute(text(statement))
@@ -238,7 +247,7 @@ class World:
     def pass_time(self, ms: int) -> None:
         self.clock.now += ms
         if ms >= 1000:
-            self._age_limits(args=[ms])
+            self._age(args=[ms])
 
     def look(self, query: str, **values: Any) -> list[Any]:
         """Read rows, by no process of ours."""
