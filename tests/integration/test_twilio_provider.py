@@ -329,6 +329,17 @@ def test_a_refusal_without_a_code_is_sorted_by_its_status(
     assert len(twilio.seen) == 1
 
 
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_every_kind_of_success_is_one(twilio: Twilio, status: int) -> None:
+    """Each 2xx that names the message is an acceptance; a redirect is none, whatever it names."""
+    body = {"sid": "SM1", "status": "queued"}
+    twilio.plays(answer(status, body))
+    assert provider(twilio.url).send(outgoing()).sid == "SM1"
+    twilio.plays(answer(302, body, Location="/elsewhere"))
+    assert refused(lambda: provider(twilio.url).send(outgoing())).code == "http_302"
+    assert len(twilio.seen) == 2
+
+
 def test_429_is_repeated_after_the_wait_twilio_asks_for(twilio: Twilio) -> None:
     """A request that was not processed is made again, no earlier than Retry-After says."""
     twilio.plays(answer(429, TOO_MANY, Retry_After="1"), SMS_OK)

@@ -14,13 +14,15 @@ from worker.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-# Variables that are no settings: of `./dev up`, of its clients, and of the readiness of a process.
+# Variables that are no settings: of `./dev up`, of its clients, of the readiness of a process, and
+# of the tests.
 OTHERS = {
     "SENDCODE_HOME",
     "SENDCODE_BROKER_BINARY",
     "SENDCODE_URL",
     "SENDCODE_SERVICE_SID",
     "SENDCODE_READY_FILE",
+    "SENDCODE_TEST_MODEL_STEPS",
 }
 SETTINGS = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
 # In backticks: a path below a folder of ours, or a file at the top.
