@@ -67,6 +67,7 @@ def test_a_check_that_dies_tells_nothing(
     assert rows(parts, "SELECT checks, status FROM verifications") == [(1, "pending")]
 
 
+@pytest.mark.kills("guess-is-not-counted")
 def test_a_refused_guess_stays_counted(make_parts: Callable[..., Sendcode]) -> None:
     """Guesses and failures are there for another process, also after the refusals they led to."""
     parts, other = make_parts(disable_after_failures=2), make_parts(disable_after_failures=2)
@@ -151,6 +152,7 @@ def test_guesses_from_elsewhere_lock_nobody_out(make_parts: Callable[..., Sendco
     assert check(parts, service, code_of(parts, start(parts, service).sid)) == "approved"
 
 
+@pytest.mark.kills("check-ignores-life")
 @pytest.mark.parametrize("by", ["sid", "to"])
 def test_no_door_takes_a_code_after_its_life(parts: Sendcode, service: Service, by: str) -> None:
     """Once its life is over a code is refused at a check by sid or number, by a status that the
@@ -252,6 +254,7 @@ def test_no_header_of_the_caller_opens_a_limit(
     assert statuses == [201] * 5 + [429]
 
 
+@pytest.mark.kills("limit-admits-everything")
 def test_two_processes_share_one_budget(parts: Sendcode, service: Service) -> None:
     """Two processes, each with connections of its own, send five times together."""
     other = Sendcode(parts.settings)
@@ -305,15 +308,17 @@ def test_the_provider_is_called_outside_every_transaction(
 ) -> None:
     """While the provider is called or asked, no connection is held, and the claim is written."""
     sid = start(parts, service).deliveries[0].sid
-    held, whole = [], parts.provider.send
+    provider, other = parts.providers["main"], Sendcode(parts.settings)
+    held, whole = [], provider.send
 
     def send(outgoing: Any) -> Any:
         held.append(parts.db.engine.pool.checkedout())  # type: ignore[attr-defined]
-        held.append(rows(Sendcode(parts.settings), "SELECT state FROM deliveries")[0][0])
+        held.append(rows(other, "SELECT state FROM deliveries")[0][0])
         return whole(outgoing)
 
-    monkeypatch.setattr(parts.provider, "send", send)
+    monkeypatch.setattr(provider, "send", send)
     parts.dispatch.deliver([sid])
+    other.db.close()
     assert held == [0, "sending"]
 
 

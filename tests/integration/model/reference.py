@@ -20,7 +20,7 @@ MOVES = {
     "sending": {"queued", "failed", "accepted", "sent", "delivered", "undelivered"},
     "accepted": {"sent", "delivered", "undelivered"},
     "sent": {"delivered", "undelivered"},
-    "undelivered": {"delivered"},  # where nobody had reported
+    "undelivered": {"delivered"},  # where nobody had reported, or on the other of two messages
     "failed": {"delivered"},  # a receipt proves the opposite
     "expired": {"delivered"},
     "canceled": {"delivered"},

@@ -48,12 +48,14 @@ end
 """
 # Every single step of a row, also those that a later one hides.
 _TRIGGERS = (
-    "CREATE TABLE moves (id INTEGER PRIMARY KEY, sid, was, became, error, at, dies)",
+    "CREATE TABLE moves (id INTEGER PRIMARY KEY, sid, was, became, undone, at, dies)",
     "CREATE TRIGGER delivery_moves AFTER UPDATE OF state ON deliveries"
-    " WHEN old.state <> new.state BEGIN INSERT INTO moves (sid, was, became, error, at, dies)"
-    " VALUES (new.sid, old.state, new.state, old.error_code, NULL, new.expires_at); END",
+    " WHEN old.state <> new.state BEGIN INSERT INTO moves (sid, was, became, undone, at, dies)"
+    " VALUES (new.sid, old.state, new.state,"
+    " old.error_code = 'no_receipt' OR old.provider_sid <> new.provider_sid,"
+    " NULL, new.expires_at); END",
     "CREATE TRIGGER verification_moves AFTER UPDATE OF status ON verifications"
-    " WHEN old.status <> new.status BEGIN INSERT INTO moves (sid, was, became, error, at, dies)"
+    " WHEN old.status <> new.status BEGIN INSERT INTO moves (sid, was, became, undone, at, dies)"
     " VALUES (new.sid, old.status, new.status, NULL, new.updated_at, new.expires_at); END",
 )
 
