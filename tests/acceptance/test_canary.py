@@ -119,6 +119,7 @@ def long_codes(up: Up) -> Iterator[None]:
     up.http.post(up.path(), data={"CodeLength": "6"})
 
 
+@pytest.mark.kills("code-in-the-log")
 def test_no_code_and_no_number_is_kept_or_said(up: Up, to: str, long_codes: None) -> None:
     """After sends, a call, faults, wrong and right checks, neither is in files, broker, database,
     logs or answers."""

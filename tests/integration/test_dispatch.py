@@ -71,6 +71,7 @@ def test_gated_call_holds_no_digits(make_parts: Callable[..., Sendcode], provide
     assert parts.dispatch.spoken(sid) is None
 
 
+@pytest.mark.kills("claim-ignores-state")
 def test_a_job_run_many_times_sends_once(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -91,6 +92,7 @@ def test_nothing_is_sent_after_the_codes_life(
     assert provider.sent == []
 
 
+@pytest.mark.kills("claim-ignores-verification")
 def test_nothing_is_sent_after_the_verification_ended(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -131,6 +133,7 @@ def test_refusals_are_final_or_retried_by_kind(
         assert len(provider.sent) == 1, "not due yet"
 
 
+@pytest.mark.kills("later-than-the-life")
 def test_no_retry_after_the_codes_life(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -152,6 +155,7 @@ def test_short_refusal_is_repeated_by_the_adapter(
     assert len(provider.sent) == 2
 
 
+@pytest.mark.kills("claim-ignores-next-try", "sent-again-without-a-question", "unknown-is-no-doubt")
 @pytest.mark.parametrize("fault", ["drop", "hang"])
 def test_accepted_without_an_answer_is_found_not_resent(
     parts: Sendcode, service: Service, provider: Standin, fault: str
@@ -171,6 +175,7 @@ def test_accepted_without_an_answer_is_found_not_resent(
     assert len(provider.sent) == 1
 
 
+@pytest.mark.kills("another-code-on-a-repeat")
 def test_lost_request_is_sent_again_with_the_same_code(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -185,6 +190,7 @@ def test_lost_request_is_sent_again_with_the_same_code(
     assert provider.sent[0]["Body"] == provider.sent[1]["Body"]
 
 
+@pytest.mark.kills("third-message")
 def test_an_unknown_outcome_is_repeated_once_at_most(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -288,6 +294,7 @@ def test_no_call_to_who_refused_or_does_not_exist(
     assert count(parts, "deliveries") == 1
 
 
+@pytest.mark.kills("step-of-a-plan-is-taken-twice")
 def test_one_call_however_many_texts_fail(make_parts: Callable[..., Sendcode]) -> None:
     """Two undelivered texts of one verification are followed by one call."""
     parts = make_parts()
@@ -306,6 +313,7 @@ def test_one_call_however_many_texts_fail(make_parts: Callable[..., Sendcode]) -
     assert parts.fallback.due() == []
 
 
+@pytest.mark.kills("late-acceptance-is-lost")
 def test_acceptance_after_the_lease_was_given_up(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -324,6 +332,7 @@ def test_acceptance_after_the_lease_was_given_up(
     assert len(provider.sent) == 1
 
 
+@pytest.mark.kills("claim-ignores-life", "no-margin")
 def test_a_dying_code_is_not_claimed(parts: Sendcode, service: Service, provider: Standin) -> None:
     """In the last two seconds of a code's life nothing is handed to the provider."""
     _, sid = first(parts, service)
@@ -332,6 +341,7 @@ def test_a_dying_code_is_not_claimed(parts: Sendcode, service: Service, provider
     assert provider.sent == []
 
 
+@pytest.mark.kills("no-last-second")
 def test_repeats_end_with_the_codes_life(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -345,6 +355,7 @@ def test_repeats_end_with_the_codes_life(
     assert len(provider.sent) == 1
 
 
+@pytest.mark.kills("twin-is-taken-for-ours")
 def test_another_deliverys_message_is_not_taken_for_ours(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -361,6 +372,7 @@ def test_another_deliverys_message_is_not_taken_for_ours(
     assert rows[0].provider_sid != rows[1].provider_sid
 
 
+@pytest.mark.kills("known-outcome-is-dropped")
 def test_a_known_outcome_survives_a_database_that_was_away(
     parts: Sendcode, service: Service, provider: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:

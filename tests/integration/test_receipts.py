@@ -18,6 +18,7 @@ def queued(parts: Sendcode, service: Service, channel: Channel = Channel.SMS) ->
     return started.deliveries[-1].sid
 
 
+@pytest.mark.kills("receipt-twice")
 def test_every_order_ends_delivered(parts: Sendcode, service: Service) -> None:
     """Queued, sent and delivered in any order, each twice, end as delivered."""
     sids = itertools.cycle([queued(parts, service) for _ in range(3)])
@@ -46,6 +47,7 @@ def test_an_unanswered_call_is_no_delivery(parts: Sendcode, service: Service, st
     assert delivery(parts, sid).state == DeliveryState.UNDELIVERED
 
 
+@pytest.mark.kills("receipts-move-back")
 def test_a_final_state_does_not_move_back(parts: Sendcode, service: Service) -> None:
     """After delivered, neither an older word nor a failure changes anything."""
     sid = queued(parts, service)

@@ -41,6 +41,7 @@ def start(
     return parts.verifications.start(ACCOUNT, wanted).deliveries[-1].sid
 
 
+@pytest.mark.kills("lost-hint-is-never-missed")
 def test_an_emptied_broker_is_filled_again(parts: Sendcode, service: Service, relay: Relay) -> None:
     """A queued delivery whose message is gone is published again within two seconds."""
     start(parts, service)
@@ -52,6 +53,7 @@ def test_an_emptied_broker_is_filled_again(parts: Sendcode, service: Service, re
     assert queues.depth(parts.redis, "sms") == 1
 
 
+@pytest.mark.kills("every-hint-counts-as-lost")
 def test_a_waiting_message_is_not_doubled(parts: Sendcode, service: Service, relay: Relay) -> None:
     """A delivery whose message still waits in its queue is not published again."""
     start(parts, service)
@@ -60,6 +62,7 @@ def test_a_waiting_message_is_not_doubled(parts: Sendcode, service: Service, rel
     assert queues.depth(parts.redis, "sms") == 1
 
 
+@pytest.mark.kills("hint-behind-a-newer-one-counts-as-waiting")
 def test_a_message_behind_a_newer_one_is_lost(
     parts: Sendcode, service: Service, relay: Relay
 ) -> None:
@@ -99,6 +102,7 @@ def test_two_relays_publish_once(parts: Sendcode, service: Service) -> None:
     assert queues.depth(parts.redis, "sms") == 5
 
 
+@pytest.mark.kills("dead-lease-stays", "lease-comes-back-without-a-doubt")
 def test_a_dead_lease_comes_back_with_a_doubt(
     parts: Sendcode, service: Service, relay: Relay, provider: Standin
 ) -> None:
@@ -116,6 +120,7 @@ def test_a_dead_lease_comes_back_with_a_doubt(
     assert (provider.lists, len(provider.sent)) == (1, 1)
 
 
+@pytest.mark.kills("overdue-delivery-stays")
 def test_overdue_rows_expire(parts: Sendcode, service: Service, relay: Relay) -> None:
     """After its life a verification and its unsent delivery are expired, and not published."""
     sid = start(parts, service)
@@ -202,12 +207,13 @@ def test_only_a_short_queue_gets_repeats(
     parts.redis.flushdb()
     let_time_pass(parts, 65)
     for sid in sids:
-        parts.publish(Channel.SMS, [sid], 600, time.time_ns() // 1_000_000 - 70_000)
+        parts.publish("sms", [sid], 600, time.time_ns() // 1_000_000 - 70_000)
     monkeypatch.setattr(relay_module, "LONG_QUEUE", long_from)
     relay.tick()
     assert queues.depth(parts.redis, "sms") == then
 
 
+@pytest.mark.kills("silence-never-ends", "given-up-is-final")
 def test_silence_after_acceptance_ends(
     parts: Sendcode, service: Service, relay: Relay, provider: Standin
 ) -> None:
@@ -280,6 +286,7 @@ def test_relay_reads_use_their_indexes(parts: Sendcode) -> None:
             assert "Index Cond" in plan, plan
 
 
+@pytest.mark.kills("nobody-asks-where-no-receipt-came")
 def test_the_provider_is_asked_where_no_receipt_came(
     parts: Sendcode, service: Service, relay: Relay, provider: Standin
 ) -> None:

@@ -39,6 +39,7 @@ def check(parts: Sendcode, service: Service, sid: str, code: str) -> Verificatio
     return parts.verifications.check(ACCOUNT, service.sid, code, sid=sid)
 
 
+@pytest.mark.kills("check-ignores-status")
 def test_right_code_approves_once(parts: Sendcode, service: Service) -> None:
     """A right code approves its verification, and the same code is refused afterwards."""
     started = start(parts, service)
@@ -48,6 +49,7 @@ def test_right_code_approves_once(parts: Sendcode, service: Service) -> None:
         check(parts, service, started.sid, code)
 
 
+@pytest.mark.kills("check-ignores-status")
 def test_two_hundred_right_checks_approve_one(parts: Sendcode, service: Service) -> None:
     """Of 200 parallel checks of the right code exactly one approves (X-01)."""
     started = start(parts, service)
@@ -59,6 +61,7 @@ def test_two_hundred_right_checks_approve_one(parts: Sendcode, service: Service)
     assert kinds == {"Verification": 1, "NotFoundError": 199}
 
 
+@pytest.mark.kills("guess-is-not-counted")
 def test_two_hundred_wrong_checks_compare_five(parts: Sendcode, service: Service) -> None:
     """Of 200 parallel wrong codes exactly five are compared, and none gives another guess."""
     started = start(parts, service)
@@ -69,6 +72,7 @@ def test_two_hundred_wrong_checks_compare_five(parts: Sendcode, service: Service
     assert parts.verifications.fetch(ACCOUNT, sid=started.sid).checks == 5
 
 
+@pytest.mark.kills("spent-is-not-marked")
 def test_right_code_after_five_wrong_is_refused(parts: Sendcode, service: Service) -> None:
     """The right code does not approve once the guesses are spent."""
     started = start(parts, service)
@@ -79,6 +83,7 @@ def test_right_code_after_five_wrong_is_refused(parts: Sendcode, service: Servic
         check(parts, service, started.sid, code)
 
 
+@pytest.mark.kills("spent-is-not-marked")
 def test_a_resend_gives_no_new_guesses(parts: Sendcode, service: Service) -> None:
     """Resending between guesses keeps one budget of five, and a spent one blocks a new start."""
     started = start(parts, service)
@@ -116,6 +121,7 @@ def test_resend_keeps_sid_and_code_over_either_channel(parts: Sendcode, service:
     assert second.expires_at == first.expires_at
 
 
+@pytest.mark.kills("two-live-verifications")
 def test_parallel_starts_make_one_verification(parts: Sendcode, service: Service) -> None:
     """Starts for one number at once end in one live verification."""
     results = at_once(5, lambda _: start(parts, service))
@@ -124,6 +130,7 @@ def test_parallel_starts_make_one_verification(parts: Sendcode, service: Service
     assert count(parts, "deliveries") == 5
 
 
+@pytest.mark.kills("check-ignores-life")
 def test_code_dies_with_its_life(parts: Sendcode, service: Service) -> None:
     """A right code is refused after its life, with the relay not running."""
     started = start(parts, service)
@@ -149,6 +156,7 @@ def test_cancel_mints_a_new_code_and_frees_the_sends(parts: Sendcode, service: S
     assert again.sid != started.sid
 
 
+@pytest.mark.kills("limit-admits-everything")
 def test_six_parallel_sends_admit_five(parts: Sendcode, service: Service) -> None:
     """Twenty parallel starts for one number are admitted five times in ten minutes."""
     results = at_once(20, lambda _: start(parts, service))
@@ -177,6 +185,7 @@ def test_daily_limits_hold_across_services(make_parts: Callable[..., Sendcode]) 
     start(parts, one, to="+447400123457")
 
 
+@pytest.mark.kills("limits-by-halves")
 def test_a_refused_send_counts_against_no_limit(make_parts: Callable[..., Sendcode]) -> None:
     """Limits are all or nothing: a send one limit refuses is not counted by the others."""
     parts = make_parts(limit_daily_calls=1)
@@ -189,12 +198,14 @@ def test_a_refused_send_counts_against_no_limit(make_parts: Callable[..., Sendco
         start(parts, service)
 
 
+@pytest.mark.kills("limit-by-spelling")
 def test_spelling_does_not_change_the_number(parts: Sendcode, service: Service) -> None:
     """Every spelling of a number is one verification and one limit (X-05)."""
     spellings = [NUMBER, "+44 7400 123456", "+44 (0)7400 123456", "tel:+44-7400-123-456"]
     assert len({start(parts, service, to=s).sid for s in spellings}) == 1
 
 
+@pytest.mark.kills("check-ignores-the-guard", "start-ignores-the-guard")
 def test_hundred_failures_disable_until_enabled(make_parts: Callable[..., Sendcode]) -> None:
     """The configured number of wrong codes in a row closes the number until it is re-enabled."""
     parts = make_parts(disable_after_failures=7, limit_sends=100, limit_daily=100)
@@ -227,6 +238,7 @@ def test_a_success_clears_the_failures(make_parts: Callable[..., Sendcode]) -> N
         assert check(parts, service, started.sid, code).status is APPROVED
 
 
+@pytest.mark.kills("same-request-is-two", "same-request-with-other-values")
 def test_same_request_id_is_one_verification(parts: Sendcode, service: Service) -> None:
     """A request id seen before gives its verification and sends nothing; other values conflict."""
     results = at_once(20, lambda _: start(parts, service, request_id="r1"))
@@ -260,6 +272,7 @@ def test_a_request_that_is_being_answered_is_not_begun_again(
     parts.limits.admit(limits, running="r1")
 
 
+@pytest.mark.kills("lenient-code")
 @pytest.mark.parametrize(
     "code", ["", "123", "12345678901", "12345a", "１２３４５６", " 123456", "123456\n"]
 )
@@ -315,6 +328,7 @@ def test_rotation_keeps_pending_codes_good(
     assert start(rotated, service).sid != started.sid
 
 
+@pytest.mark.kills("limits-fail-open")
 def test_nothing_is_written_without_redis(
     make_parts: Callable[..., Sendcode], parts: Sendcode, service: Service
 ) -> None:

@@ -48,6 +48,7 @@ def test_a_code_is_the_same_in_every_process() -> None:
     assert KEYS.derive_code("k1", salt, 10) != KEYS.derive_code("k0", salt, 10)
 
 
+@pytest.mark.kills("digest-is-bound-to-no-row")
 @pytest.mark.parametrize("part", list(DIGEST))
 def test_a_digest_binds_every_part(part: str) -> None:
     """A digest with any part changed is another one."""
@@ -62,6 +63,7 @@ def test_parts_cannot_flow_into_each_other() -> None:
     assert KEYS.digest("k1", **DIGEST) != KEYS.digest("k1", **moved)  # type: ignore[arg-type]
 
 
+@pytest.mark.kills("number-is-sealed-for-any-row")
 def test_a_sealed_number_opens_for_its_owner_only() -> None:
     """A sealed number opens under its own sid, and moved to another row it does not."""
     sealed = KEYS.seal_number("+12025550123", "VE1")

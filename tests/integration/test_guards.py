@@ -1,0 +1,79 @@
+"""Guards that only a rare moment needs, each on rows put into that moment by hand."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.helpers import code_of, delivery
+from tests.integration.conftest import ACCOUNT, NUMBER
+from tests.standin import Standin
+from worker.errors import ChecksSpentError
+from worker.providers import Accepted
+from worker.providers.twilio_errors import MESSAGE_STATUSES
+from worker.services import Service
+from worker.verifications import Start
+from worker.wiring import Sendcode
+
+
+def first(parts: Sendcode, service: Service) -> tuple[str, str]:
+    started = parts.verifications.start(ACCOUNT, Start(service.sid, NUMBER))
+    return started.sid, started.deliveries[0].sid
+
+
+def change(parts: Sendcode, statement: str) -> None:
+    with parts.db.begin() as connection:
+        connection.execute(text(statement))
+
+
+def claim(parts: Sendcode, sid: str) -> Any:
+    job = parts.dispatch._rows.claim(sid, None, "main", "main")
+    assert job is not None
+    return job
+
+
+@pytest.mark.kills("claim-ignores-acceptance")
+def test_what_was_accepted_is_not_claimed(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """A delivery that the provider is known to have is not sent, even if it is queued again."""
+    _, sid = first(parts, service)
+    change(parts, "UPDATE deliveries SET accepted_at = created_at")
+    parts.dispatch.deliver([sid])
+    assert provider.sent == []
+
+
+@pytest.mark.kills("outcome-without-fence", "acceptance-without-fence")
+def test_a_lost_claim_leaves_the_next_one_alone(parts: Sendcode, service: Service) -> None:
+    """While a second worker holds the claim, no outcome of the first one is written."""
+    _, sid = first(parts, service)
+    late = claim(parts, sid)
+    change(parts, "UPDATE deliveries SET state = 'queued', doubts = 1")
+    claim(parts, sid)
+    now = delivery(parts, sid)
+    parts.dispatch._failed(late, "late")
+    parts.dispatch._later(late, "late", 1, doubt=1)
+    parts.dispatch._accepted(late, "main", Accepted("SM1", "queued"))
+    assert delivery(parts, sid) == now
+
+
+@pytest.mark.kills("outcome-ignores-state")
+def test_a_refusal_after_a_receipt_changes_nothing(parts: Sendcode, service: Service) -> None:
+    """A receipt that says delivered is not overwritten by an answer that comes later."""
+    _, sid = first(parts, service)
+    job = claim(parts, sid)
+    parts.receipts.apply(
+        sid, provider="twilio", provider_sid="SM1", status="delivered", words=MESSAGE_STATUSES
+    )
+    parts.dispatch._failed(job, "late")
+    parts.dispatch._later(job, "late", 1, doubt=1)
+    assert delivery(parts, sid).state == "delivered"
+
+
+@pytest.mark.kills("check-ignores-budget")
+def test_no_guess_beyond_the_budget(parts: Sendcode, service: Service) -> None:
+    """A verification whose guesses are used takes none, whatever its status says."""
+    sid, _ = first(parts, service)
+    change(parts, "UPDATE verifications SET checks = max_checks")
+    with pytest.raises(ChecksSpentError):
+        parts.verifications.check(ACCOUNT, service.sid, code_of(parts, sid), sid=sid)

@@ -1,0 +1,408 @@
+"""Every guard, taken out: what to change and which tests must then fail."""
+
+from dataclasses import dataclass
+
+DISPATCH = "tests/integration/test_dispatch.py::"
+VERIFICATIONS = "tests/integration/test_verifications.py::"
+RELAY = "tests/integration/test_relay.py::"
+RECEIPTS = "tests/integration/test_receipts.py::"
+GUARDS = "tests/integration/test_guards.py::"
+CORRECTNESS = "tests/integration/test_correctness.py::"
+
+ROWS = "worker/dispatch/rows.py"
+JOB = "worker/dispatch/__init__.py"
+CHECK = "worker/verifications/check.py"
+MIGRATION = "worker/migrations/versions/0001_services_verifications_deliveries.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """
+    :param old: stands exactly once in `file`
+    :param tests: node ids, without parameters where all of them count
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def _mutant(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
+    return Mutant(name, file, old, new, tests)
+
+
+MUTANTS = (
+    # 1. An accepted request ends, whatever dies or forgets.
+    _mutant(
+        "dead-lease-stays",
+        "worker/relay.py",
+        "_SENDING, _d.lease_until < then_ms()",
+        "_SENDING, _d.lease_until < 0",
+        RELAY + "test_a_dead_lease_comes_back_with_a_doubt",
+    ),
+    _mutant(
+        "lost-hint-is-never-missed",
+        "worker/relay.py",
+        "return now - SLACK\n",
+        "return 0\n",
+        RELAY + "test_an_emptied_broker_is_filled_again",
+    ),
+    _mutant(
+        "every-hint-counts-as-lost",
+        "worker/relay.py",
+        '        _d.hinted_at < bindparam("lost_before"),\n',
+        "",
+        RELAY + "test_a_waiting_message_is_not_doubled",
+    ),
+    _mutant(
+        "hint-behind-a-newer-one-counts-as-waiting",
+        "worker/relay.py",
+        "max(min(waiting, now) - SLACK, now - HINT_PATIENCE)",
+        "now - HINT_PATIENCE",
+        RELAY + "test_a_message_behind_a_newer_one_is_lost",
+    ),
+    _mutant(
+        "overdue-delivery-stays",
+        "worker/relay.py",
+        "_QUEUED, _d.expires_at <= then_ms()",
+        "_QUEUED, _d.expires_at <= 0",
+        RELAY + "test_overdue_rows_expire",
+    ),
+    _mutant(
+        "silence-never-ends",
+        "worker/relay.py",
+        "_d.expires_at < then_ms() - RECEIPT_GRACE",
+        "_d.expires_at < 0",
+        RELAY + "test_silence_after_acceptance_ends",
+    ),
+    _mutant(
+        "nobody-asks-where-no-receipt-came",
+        "worker/relay.py",
+        "_d.expires_at >= then_ms() - RECEIPT_GRACE",
+        "_d.expires_at < 0",
+        RELAY + "test_the_provider_is_asked_where_no_receipt_came",
+    ),
+    _mutant(
+        "known-outcome-is-dropped",
+        ROWS,
+        "            except UNAVAILABLE:\n                if",
+        "            except UNAVAILABLE:\n                if True or",
+        DISPATCH + "test_a_known_outcome_survives_a_database_that_was_away",
+    ),
+    # 2. A request reaches the phone once.
+    _mutant(
+        "claim-ignores-state",
+        ROWS,
+        "        _d.state == DeliveryState.QUEUED,\n        _d.next_try_at",
+        "        _d.next_try_at",
+        DISPATCH + "test_a_job_run_many_times_sends_once",
+    ),
+    _mutant(
+        "claim-ignores-next-try",
+        ROWS,
+        "        _d.next_try_at <= now_ms(),\n",
+        "",
+        DISPATCH + "test_accepted_without_an_answer_is_found_not_resent",
+    ),
+    _mutant(
+        "claim-ignores-acceptance",
+        ROWS,
+        "        _d.accepted_at.is_(None),\n        exists",
+        "        exists",
+        GUARDS + "test_what_was_accepted_is_not_claimed",
+    ),
+    _mutant(
+        "outcome-without-fence",
+        ROWS,
+        '        _d.tries == bindparam("b_tries"),\n        _d.state ==',
+        "        _d.state ==",
+        GUARDS + "test_a_lost_claim_leaves_the_next_one_alone",
+    ),
+    _mutant(
+        "acceptance-without-fence",
+        ROWS,
+        '        _d.tries == bindparam("b_tries"),\n        or_(',
+        "        or_(",
+        GUARDS + "test_a_lost_claim_leaves_the_next_one_alone",
+    ),
+    _mutant(
+        "outcome-ignores-state",
+        ROWS,
+        "        _d.state == DeliveryState.SENDING,\n",
+        "",
+        GUARDS + "test_a_refusal_after_a_receipt_changes_nothing",
+    ),
+    _mutant(
+        "late-acceptance-is-lost",
+        ROWS,
+        "_UNDECIDED = _d.state.in_((DeliveryState.QUEUED, DeliveryState.SENDING))",
+        "_UNDECIDED = _d.state.in_((DeliveryState.SENDING,))",
+        DISPATCH + "test_acceptance_after_the_lease_was_given_up",
+    ),
+    _mutant(
+        "sent-again-without-a-question",
+        JOB,
+        'if job["doubts"]:',
+        'if job["doubts"] > 1:',
+        DISPATCH + "test_accepted_without_an_answer_is_found_not_resent",
+    ),
+    _mutant(
+        "unknown-is-no-doubt",
+        JOB,
+        "self._settings.settle_seconds, doubt=1)",
+        "self._settings.settle_seconds, doubt=0)",
+        DISPATCH + "test_accepted_without_an_answer_is_found_not_resent",
+    ),
+    _mutant(
+        "third-message",
+        JOB,
+        'if job["doubts"] > 1:',
+        'if job["doubts"] > 2:',
+        DISPATCH + "test_an_unknown_outcome_is_repeated_once_at_most",
+    ),
+    _mutant(
+        "lease-comes-back-without-a-doubt",
+        "worker/relay.py",
+        "        doubts=_d.doubts + 1,\n",
+        "",
+        RELAY + "test_a_dead_lease_comes_back_with_a_doubt",
+    ),
+    _mutant(
+        "twin-is-taken-for-ours",
+        ROWS,
+        '    _d.sid != bindparam("sid"),\n    _d.provider_sid.is_not(None)',
+        "    _d.provider_sid.is_(None)",
+        DISPATCH + "test_another_deliverys_message_is_not_taken_for_ours",
+    ),
+    _mutant(
+        "another-code-on-a-repeat",
+        "worker/dispatch/content.py",
+        'job["key_id"], job["salt"], job["code_length"]',
+        'job["key_id"], job["salt"] + bytes([job["tries"]]), job["code_length"]',
+        DISPATCH + "test_lost_request_is_sent_again_with_the_same_code",
+    ),
+    _mutant(
+        "same-request-is-two",
+        "worker/verifications/start.py",
+        "        if known:\n",
+        "        if False:\n",
+        VERIFICATIONS + "test_same_request_id_is_one_verification",
+    ),
+    _mutant(
+        "same-request-with-other-values",
+        "worker/verifications/requests.py",
+        'if request["fingerprint"] not in fingerprints:',
+        "if False:",
+        VERIFICATIONS + "test_same_request_id_is_one_verification",
+    ),
+    _mutant(
+        "step-of-a-plan-is-taken-twice",
+        MIGRATION,
+        '            ["verification_sid", "step"],\n            unique=True',
+        '            ["verification_sid", "step"],\n            unique=False',
+        DISPATCH + "test_one_call_however_many_texts_fail",
+    ),
+    # 3. No code after its life, none twice, no guess too many.
+    _mutant(
+        "claim-ignores-life",
+        ROWS,
+        "        _d.expires_at > now_ms() + MARGIN,\n",
+        "",
+        DISPATCH + "test_a_dying_code_is_not_claimed",
+    ),
+    _mutant(
+        "no-margin",
+        ROWS,
+        "MARGIN = 2_000",
+        "MARGIN = 0",
+        DISPATCH + "test_a_dying_code_is_not_claimed",
+    ),
+    _mutant(
+        "no-last-second",
+        "worker/providers/twilio.py",
+        "LAST_SECOND = 1.0",
+        "LAST_SECOND = -60.0",
+        DISPATCH + "test_repeats_end_with_the_codes_life",
+    ),
+    _mutant(
+        "claim-ignores-verification",
+        ROWS,
+        "        _d.accepted_at.is_(None),\n        exists().where(_v.sid == _d.verification_sid,"
+        " _v.status == PENDING),\n",
+        "        _d.accepted_at.is_(None),\n",
+        DISPATCH + "test_nothing_is_sent_after_the_verification_ended",
+    ),
+    _mutant(
+        "later-than-the-life",
+        ROWS,
+        "else_=DeliveryState.FAILED.value",
+        "else_=DeliveryState.QUEUED.value",
+        DISPATCH + "test_no_retry_after_the_codes_life",
+    ),
+    _mutant(
+        "check-ignores-life",
+        "worker/statements.py",
+        "verifications.c.status == PENDING, verifications.c.expires_at > now_ms()",
+        "verifications.c.status == PENDING",
+        VERIFICATIONS + "test_code_dies_with_its_life",
+        CORRECTNESS + "test_no_door_takes_a_code_after_its_life",
+    ),
+    _mutant(
+        "check-ignores-status",
+        "worker/statements.py",
+        "verifications.c.status == PENDING, verifications.c.expires_at > now_ms()",
+        "verifications.c.expires_at > now_ms()",
+        VERIFICATIONS + "test_right_code_approves_once",
+        VERIFICATIONS + "test_two_hundred_right_checks_approve_one",
+    ),
+    _mutant(
+        "check-ignores-budget",
+        CHECK,
+        "        _v.checks < _v.max_checks,\n",
+        "",
+        GUARDS + "test_no_guess_beyond_the_budget",
+    ),
+    _mutant(
+        "spent-is-not-marked",
+        CHECK,
+        "            (_v.checks + 1 >= _v.max_checks, SPENT),\n",
+        "",
+        VERIFICATIONS + "test_right_code_after_five_wrong_is_refused",
+        VERIFICATIONS + "test_a_resend_gives_no_new_guesses",
+    ),
+    _mutant(
+        "check-ignores-the-guard",
+        CHECK,
+        "        ~_GUARD_CLOSED,\n",
+        "",
+        VERIFICATIONS + "test_hundred_failures_disable_until_enabled",
+    ),
+    _mutant(
+        "start-ignores-the-guard",
+        "worker/verifications/start.py",
+        'if row["disabled_at"] is not None:',
+        "if False:",
+        VERIFICATIONS + "test_hundred_failures_disable_until_enabled",
+    ),
+    _mutant(
+        "guess-is-not-counted",
+        CHECK,
+        "        checks=_v.checks + 1,\n",
+        "",
+        VERIFICATIONS + "test_two_hundred_wrong_checks_compare_five",
+        CORRECTNESS + "test_a_refused_guess_stays_counted",
+    ),
+    _mutant(
+        "two-live-verifications",
+        MIGRATION,
+        '            ["service_sid", "number_index"],\n            unique=True',
+        '            ["service_sid", "number_index"],\n            unique=False',
+        VERIFICATIONS + "test_parallel_starts_make_one_verification",
+    ),
+    _mutant(
+        "digest-is-bound-to-no-row",
+        "worker/codes.py",
+        "for s in (verification, service, number, code)",
+        "for s in (service, number, code)",
+        "tests/unit/test_codes.py::test_a_digest_binds_every_part",
+    ),
+    # 4. No code and no number where they do not belong.
+    _mutant(
+        "code-in-the-log",
+        JOB,
+        '"delivery.accepted", delivery=',
+        '"delivery.accepted", text=self._content.outgoing(job, 0).content, delivery=',
+        "tests/acceptance/test_canary.py::test_no_code_and_no_number_is_kept_or_said[sqlite]",
+    ),
+    _mutant(
+        "number-is-sealed-for-any-row",
+        "worker/codes.py",
+        "encrypt(nonce, number.encode(), owner.encode())",
+        'encrypt(nonce, number.encode(), b"")',
+        "tests/unit/test_codes.py::test_a_sealed_number_opens_for_its_owner_only",
+    ),
+    # 5. One spelling, limits for all, no callback without a signature.
+    _mutant(
+        "limit-by-spelling",
+        "worker/verifications/start.py",
+        "indexes = self._keyring.number_indexes(number.e164)",
+        "indexes = self._keyring.number_indexes(wanted.to)",
+        VERIFICATIONS + "test_spelling_does_not_change_the_number",
+    ),
+    _mutant(
+        "limits-by-halves",
+        "worker/limits.py",
+        "if refused > 0 then return {refused, longest} end",
+        "if refused > 0 then for i = first, #KEYS do redis.call('RPUSH', KEYS[i], now) end"
+        " return {refused, longest} end",
+        VERIFICATIONS + "test_a_refused_send_counts_against_no_limit",
+    ),
+    _mutant(
+        "limits-fail-open",
+        "worker/limits.py",
+        "            raise LimitsUnavailableError(type(error).__name__) from None\n"
+        "        if verdict == -1",
+        "            return Lane.USUAL\n        if verdict == -1",
+        VERIFICATIONS + "test_nothing_is_written_without_redis",
+    ),
+    _mutant(
+        "limit-admits-everything",
+        "worker/limits.py",
+        "if oldest then wait = oldest + window - now end",
+        "",
+        VERIFICATIONS + "test_six_parallel_sends_admit_five",
+        CORRECTNESS + "test_two_processes_share_one_budget",
+    ),
+    _mutant(
+        "any-signature",
+        "worker/providers/twilio.py",
+        "bool(RequestValidator(auth_token).validate(url, params, signature))",
+        "True",
+        "tests/unit/test_twilio_errors.py::test_anything_else_is_invalid_and_never_an_exception",
+    ),
+    _mutant(
+        "callback-unsigned",
+        "api_stub/callbacks.py",
+        "if not valid_signature(",
+        "if False and not valid_signature(",
+        "tests/acceptance/test_callbacks.py::test_forged_callbacks_change_nothing[sqlite]",
+    ),
+    _mutant(
+        "receipt-twice",
+        "worker/receipts.py",
+        "statement.on_conflict_do_nothing().returning",
+        "statement.returning",
+        RECEIPTS + "test_every_order_ends_delivered",
+    ),
+    _mutant(
+        "receipts-move-back",
+        "worker/receipts.py",
+        "_may_follow(state, before))",
+        "_d.state.is_not(None))",
+        RECEIPTS + "test_a_final_state_does_not_move_back",
+    ),
+    _mutant(
+        "given-up-is-final",
+        "worker/receipts.py",
+        "undone = or_(_d.error_code == NO_RECEIPT, ~_SAME)",
+        "undone = ~_SAME",
+        RELAY + "test_silence_after_acceptance_ends",
+    ),
+    _mutant(
+        "stranger-at-the-door",
+        "api_stub/auth.py",
+        "return right_user and right_password",
+        "return True",
+        "tests/unit/test_routes.py::test_every_route_but_the_open_ones_refuses_a_stranger",
+    ),
+    # 6. Bad input changes nothing.
+    _mutant(
+        "lenient-code",
+        CHECK,
+        "_CODE.fullmatch(code)",
+        "_CODE.search(code)",
+        VERIFICATIONS + "test_malformed_codes_are_refused_uncounted",
+    ),
+)
