@@ -103,6 +103,7 @@ def test_nothing_is_sent_after_the_verification_ended(
     assert provider.sent == []
 
 
+@pytest.mark.kills("claim-ignores-next-try")
 @pytest.mark.parametrize(
     ("answer", "state", "error", "calls"),
     [
@@ -155,7 +156,7 @@ def test_short_refusal_is_repeated_by_the_adapter(
     assert len(provider.sent) == 2
 
 
-@pytest.mark.kills("claim-ignores-next-try", "sent-again-without-a-question", "unknown-is-no-doubt")
+@pytest.mark.kills("sent-again-without-a-question", "unknown-is-no-doubt")
 @pytest.mark.parametrize("fault", ["drop", "hang"])
 def test_accepted_without_an_answer_is_found_not_resent(
     parts: Sendcode, service: Service, provider: Standin, fault: str

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.helpers import code_of, delivery
+from tests.helpers import code_of, count, delivery
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.standin import Standin
 from worker.errors import ChecksSpentError
@@ -77,3 +77,27 @@ def test_no_guess_beyond_the_budget(parts: Sendcode, service: Service) -> None:
     change(parts, "UPDATE verifications SET checks = max_checks")
     with pytest.raises(ChecksSpentError):
         parts.verifications.check(ACCOUNT, service.sid, code_of(parts, sid), sid=sid)
+
+
+@pytest.mark.kills("same-request-is-two")
+def test_a_repeat_is_answered_whatever_became_of_it(parts: Sendcode, service: Service) -> None:
+    """A request that was answered gets its answer again, though a new one would be refused now."""
+    wanted = Start(service.sid, NUMBER, request_id="r1")
+    sid = parts.verifications.start(ACCOUNT, wanted).sid
+    change(parts, "UPDATE verifications SET status = 'max_attempts_reached', checks = max_checks")
+    assert parts.verifications.start(ACCOUNT, wanted).sid == sid
+
+
+@pytest.mark.kills("same-request-is-written-twice")
+def test_a_repeat_that_saw_nothing_writes_nothing(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a repeat looked before the first was written, the row of the request decides."""
+    wanted = Start(service.sid, NUMBER, request_id="r1")
+    sid = parts.verifications.start(ACCOUNT, wanted).sid
+    look, early = parts.verifications._known_request, iter([None])
+    monkeypatch.setattr(
+        parts.verifications, "_known_request", lambda *args: next(early, look(*args))
+    )
+    assert parts.verifications.start(ACCOUNT, wanted).sid == sid
+    assert count(parts, "deliveries") == 1

@@ -90,6 +90,7 @@ def test_of_two_messages_one_that_arrives_is_enough(
     assert (row.state, row.provider_sid) == (DeliveryState.DELIVERED, "SM2")
 
 
+@pytest.mark.kills("failure-of-a-twin-counts")
 def test_a_strangers_failure_is_not_ours(parts: Sendcode, service: Service) -> None:
     """A failure of a message other than the one on record does not end the delivery."""
     sid = queued(parts, service)

@@ -172,6 +172,7 @@ def test_a_channel_without_a_sender_fails_at_once(
     assert (row.state, row.error_code, provider.sent) == ("failed", "no_sender", [])
 
 
+@pytest.mark.kills("doubt-goes-to-another-sender")
 def test_a_sender_taken_out_of_the_settings_is_no_blind_resend(
     two: Sendcode, service: Service, provider: Standin, make_parts: Callable[..., Sendcode]
 ) -> None:
@@ -199,6 +200,7 @@ def test_the_code_is_the_same_by_every_sender(
     assert [code in sent["Body"] for sent in provider.sent] == [True, True]
 
 
+@pytest.mark.kills("old-claim-still-sends")
 def test_a_worker_that_slept_hands_nothing_over(
     two: Sendcode, service: Service, provider: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:

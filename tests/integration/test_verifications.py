@@ -238,7 +238,7 @@ def test_a_success_clears_the_failures(make_parts: Callable[..., Sendcode]) -> N
         assert check(parts, service, started.sid, code).status is APPROVED
 
 
-@pytest.mark.kills("same-request-is-two", "same-request-with-other-values")
+@pytest.mark.kills("same-request-with-other-values")
 def test_same_request_id_is_one_verification(parts: Sendcode, service: Service) -> None:
     """A request id seen before gives its verification and sends nothing; other values conflict."""
     results = at_once(20, lambda _: start(parts, service, request_id="r1"))
@@ -259,6 +259,7 @@ def test_a_repeated_request_gets_the_first_answer(parts: Sendcode, service: Serv
     assert shapes.verification(again, "") == shapes.verification(first, "")
 
 
+@pytest.mark.kills("same-request-runs-twice")
 def test_a_request_that_is_being_answered_is_not_begun_again(
     parts: Sendcode, service: Service
 ) -> None:

@@ -1,7 +1,8 @@
 """usage: ./dev mutants [NAME ...]
 
-Takes each guard out of a copy of the code and runs the tests that say they need it. A mutant whose
-tests still pass has survived: the exit code is then 1.
+Takes each guard out of a copy of the code and runs the tests that say they need it. A mutant of
+which one test still passes has survived: the exit code is then 1. First the tests must pass in an
+unchanged copy, or the exit code is 2.
 """
 
 import os
@@ -11,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.mutants.table import MUTANTS, Mutant
@@ -18,7 +20,7 @@ from tests.mutants.table import MUTANTS, Mutant
 ROOT = Path(__file__).parents[2]
 COPIED = ("worker", "api_stub", "tests", "docs", "pyproject.toml", "README.md")
 AT_ONCE = 2
-FAILED = 1  # pytest's word for "tests ran and some failed"
+PASSED, FAILED = 0, 1  # pytest's words; others mean that it could not run the tests
 
 
 def mutated(mutant: Mutant, root: Path) -> str:
@@ -32,25 +34,33 @@ def mutated(mutant: Mutant, root: Path) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def verdicts(mutant: Mutant) -> Iterator[tuple[str, bool]]:
-    """Each test of the mutant and whether it failed, as it should."""
+def caught(mutant: Mutant) -> list[bool]:
+    """Of each test of the mutant whether it failed, as it should."""
+    with copied() as copy:
+        (copy / mutant.file).write_text(mutated(mutant, ROOT))
+        return [run(copy, test) == FAILED for test in mutant.tests]
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A folder with what the tests need."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-        copy = Path(folder)
         for name in COPIED:
             if (ROOT / name).is_dir():
                 ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+                shutil.copytree(ROOT / name, Path(folder, name), ignore=ignored)
             else:
-                shutil.copy(ROOT / name, copy / name)
-        (copy / mutant.file).write_text(mutated(mutant, ROOT))
-        for test in mutant.tests:
-            yield test, _run(copy, test) == FAILED
+                shutil.copy(ROOT / name, Path(folder, name))
+        yield Path(folder)
 
 
-def _run(copy: Path, test: str) -> int:
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", test]
-    environment = {**os.environ, "PYTHONPATH": str(copy)}
-    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False)
+def run(copy: Path, *tests: str) -> int:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=short", *tests]
+    # What the model finds need not be cut down to its shortest form.
+    environment = {**os.environ, "PYTHONPATH": str(copy), "SENDCODE_TEST_MODEL_RAW": "1"}
+    done = subprocess.run(command, cwd=copy, env=environment, stdout=subprocess.PIPE, check=False)
+    if done.returncode not in (PASSED, FAILED):
+        print(done.stdout.decode(errors="replace"))
     return done.returncode
 
 
@@ -62,15 +72,16 @@ def main(names: list[str]) -> int:
     chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
     for mutant in chosen:
         mutated(mutant, ROOT)  # all of them can be made, before the first one is
+    with copied() as copy:
+        if run(copy, *sorted({test for mutant in chosen for test in mutant.tests})) != PASSED:
+            print("the tests fail with every guard in its place: nothing can be said")
+            return 2
     survived = 0
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for mutant, found in zip(
-            chosen, pool.map(lambda m: list(verdicts(m)), chosen), strict=True
-        ):
-            for test, failed in found:
-                survived += not failed
-                name = test.rpartition("::")[2]
-                word = "caught" if failed else "SURVIVED"
+        for mutant, verdict in zip(chosen, pool.map(caught, chosen), strict=True):
+            survived += not all(verdict)
+            for test, failed in zip(mutant.tests, verdict, strict=True):
+                word, name = "caught" if failed else "SURVIVED", test.rpartition("::")[2]
                 print(f"{word:8}  {mutant.name:42}  {name}", flush=True)
     print(f"{len(chosen)} mutants, {survived} survived")
     return 1 if survived else 0

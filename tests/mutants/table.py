@@ -6,8 +6,11 @@ DISPATCH = "tests/integration/test_dispatch.py::"
 VERIFICATIONS = "tests/integration/test_verifications.py::"
 RELAY = "tests/integration/test_relay.py::"
 RECEIPTS = "tests/integration/test_receipts.py::"
+SENDERS = "tests/integration/test_senders.py::"
 GUARDS = "tests/integration/test_guards.py::"
 CORRECTNESS = "tests/integration/test_correctness.py::"
+
+MODEL = "tests/integration/model/test_model.py::test_any_steps_in_any_order_keep_the_promises"
 
 ROWS = "worker/dispatch/rows.py"
 JOB = "worker/dispatch/__init__.py"
@@ -104,7 +107,8 @@ MUTANTS = (
         ROWS,
         "        _d.next_try_at <= now_ms(),\n",
         "",
-        DISPATCH + "test_accepted_without_an_answer_is_found_not_resent",
+        DISPATCH + "test_refusals_are_final_or_retried_by_kind",
+        MODEL,
     ),
     _mutant(
         "claim-ignores-acceptance",
@@ -147,6 +151,7 @@ MUTANTS = (
         'if job["doubts"]:',
         'if job["doubts"] > 1:',
         DISPATCH + "test_accepted_without_an_answer_is_found_not_resent",
+        MODEL,
     ),
     _mutant(
         "unknown-is-no-doubt",
@@ -161,6 +166,7 @@ MUTANTS = (
         'if job["doubts"] > 1:',
         'if job["doubts"] > 2:',
         DISPATCH + "test_an_unknown_outcome_is_repeated_once_at_most",
+        MODEL,
     ),
     _mutant(
         "lease-comes-back-without-a-doubt",
@@ -168,6 +174,7 @@ MUTANTS = (
         "        doubts=_d.doubts + 1,\n",
         "",
         RELAY + "test_a_dead_lease_comes_back_with_a_doubt",
+        MODEL,
     ),
     _mutant(
         "twin-is-taken-for-ours",
@@ -188,7 +195,35 @@ MUTANTS = (
         "worker/verifications/start.py",
         "        if known:\n",
         "        if False:\n",
-        VERIFICATIONS + "test_same_request_id_is_one_verification",
+        GUARDS + "test_a_repeat_is_answered_whatever_became_of_it",
+    ),
+    _mutant(
+        "same-request-is-written-twice",
+        "worker/verifications/requests.py",
+        "return connection.execute(inserted).first() is not None",
+        "return connection.execute(inserted) is not None",
+        GUARDS + "test_a_repeat_that_saw_nothing_writes_nothing",
+    ),
+    _mutant(
+        "same-request-runs-twice",
+        "worker/limits.py",
+        "if hold > 0 and redis.call('EXISTS', running) == 1 then return {-1, 0} end",
+        "",
+        VERIFICATIONS + "test_a_request_that_is_being_answered_is_not_begun_again",
+    ),
+    _mutant(
+        "doubt-goes-to-another-sender",
+        ROWS,
+        "            (_d.doubts > 0, _d.sender),\n",
+        "",
+        SENDERS + "test_a_sender_taken_out_of_the_settings_is_no_blind_resend",
+    ),
+    _mutant(
+        "old-claim-still-sends",
+        "worker/dispatch/route.py",
+        "if time.monotonic() > write_by:",
+        "if False:",
+        SENDERS + "test_a_worker_that_slept_hands_nothing_over",
     ),
     _mutant(
         "same-request-with-other-values",
@@ -382,6 +417,13 @@ MUTANTS = (
         "_may_follow(state, before))",
         "_d.state.is_not(None))",
         RECEIPTS + "test_a_final_state_does_not_move_back",
+    ),
+    _mutant(
+        "failure-of-a-twin-counts",
+        "worker/receipts.py",
+        "return and_(allowed, or_(_d.provider_sid.is_(None), _SAME))",
+        "return allowed",
+        RECEIPTS + "test_a_strangers_failure_is_not_ours",
     ),
     _mutant(
         "given-up-is-final",

@@ -456,6 +456,12 @@ def world(migrated: Callable[[str], str], broker_url: str) -> Iterator[World]:
     made.close()
 
 
+@pytest.mark.kills(
+    "claim-ignores-next-try",
+    "sent-again-without-a-question",
+    "third-message",
+    "lease-comes-back-without-a-doubt",
+)
 @pytest.mark.timeout(120 + STEPS // 50)
 def test_any_steps_in_any_order_keep_the_promises(world: World) -> None:
     """Whatever happens in whatever order, whoever dies where: sendcode does as the model says."""
