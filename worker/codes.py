@@ -27,6 +27,7 @@ class _Keys:
         self.digest = purpose(b"digest v1")
         self.index = purpose(b"number index v1")
         self.seal = AESGCM(purpose(b"number seal v1"))
+        self.factor_seal = AESGCM(purpose(b"factor seal v1"))
 
 
 class Keyring:
@@ -90,6 +91,18 @@ class Keyring:
         :raises cryptography.exceptions.InvalidTag: the bytes belong to another row
         """
         return self._key(kid).seal.decrypt(sealed[:12], sealed[12:], owner.encode()).decode()
+
+    def seal_secret(self, secret: bytes, owner: str) -> bytes:
+        """AES-256-GCM of an authenticator's secret, bound to the factor's sid; nonce first."""
+        nonce = secrets.token_bytes(12)
+        return nonce + self._keys[self.kid].factor_seal.encrypt(nonce, secret, owner.encode())
+
+    def open_secret(self, kid: str, sealed: bytes, owner: str) -> bytes:
+        """
+        :raises KeyMissingError: the key `kid` is no longer configured
+        :raises cryptography.exceptions.InvalidTag: the bytes belong to another row
+        """
+        return self._key(kid).factor_seal.decrypt(sealed[:12], sealed[12:], owner.encode())
 
 
 def new_salt() -> bytes:

@@ -1,6 +1,6 @@
 """Errors that cross a room's border. A docstring is the operator's message; no number, no code."""
 
-from worker.states import ErrorKind
+from worker.states import ErrorKind, FactorRefusal
 
 
 class SendcodeError(Exception):
@@ -18,6 +18,22 @@ class InvalidParameterError(SendcodeError):
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason
+
+
+class FactorParameterError(InvalidParameterError):
+    """A value for an entity, factor or challenge cannot be used."""
+
+
+class FactorRefusedError(SendcodeError):
+    """An entity, factor or challenge is not in a state to do what was asked.
+
+    :param retry_after: whole seconds until it may be asked again, or None where that is no help
+    """
+
+    def __init__(self, refusal: FactorRefusal, retry_after: int | None = None) -> None:
+        super().__init__(refusal.value.replace("_", " "))
+        self.refusal = refusal
+        self.retry_after = retry_after
 
 
 class NotFoundError(SendcodeError):

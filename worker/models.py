@@ -206,3 +206,89 @@ requests = Table(
     Column("created_at", BigInteger, nullable=False),
     Index(None, "created_at"),
 )
+
+# Authenticator apps
+
+entities = Table(
+    "entities",
+    metadata,
+    Column("sid", String(34), primary_key=True),
+    Column("account_sid", String(34), nullable=False),
+    Column("service_sid", String(34), ForeignKey("services.sid"), nullable=False),
+    Column("identity", String(64), nullable=False),  # the backend's own name of its user
+    Column("factors_made", Integer, nullable=False),  # since factors_made_from, deleted ones too
+    Column("factors_made_from", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("uq_entities_identity", "service_sid", "identity", unique=True),
+    Index(None, "service_sid", "created_at"),
+)
+
+factors = Table(
+    "factors",
+    metadata,
+    Column("sid", String(34), primary_key=True),
+    Column("entity_sid", String(34), ForeignKey("entities.sid"), nullable=False),
+    Column("friendly_name", String(64), nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("key_id", String(16), nullable=False),  # the secret key behind the next
+    Column("secret_sealed", LargeBinary, nullable=False),
+    Column("algorithm", String(6), nullable=False),
+    Column("digits", Integer, nullable=False),
+    Column("period", Integer, nullable=False),  # seconds
+    Column("skew", Integer, nullable=False),  # steps before and after the present one
+    Column("last_step", BigInteger, nullable=False),  # the last one accepted; -1 before the first
+    Column("tries", Integer, nullable=False),  # guesses at its verification
+    Column("failures", Integer, nullable=False),  # wrong codes in a row
+    Column("disabled_at", BigInteger),
+    Column("metadata", JSON(none_as_null=True)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    CheckConstraint("status IN ('unverified', 'verified')", name="status"),
+    Index(None, "entity_sid", "created_at"),
+    Index(
+        "ix_factors_unverified",
+        "created_at",
+        postgresql_where=text("status = 'unverified'"),
+        sqlite_where=text("status = 'unverified'"),
+    ),
+)
+
+challenges = Table(
+    "challenges",
+    metadata,
+    Column("sid", String(34), primary_key=True),
+    Column("factor_sid", String(34), ForeignKey("factors.sid"), nullable=False),
+    Column("entity_sid", String(34), nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("details", JSON(none_as_null=True)),
+    Column("hidden_details", JSON(none_as_null=True)),
+    Column("metadata", JSON(none_as_null=True)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("responded_at", BigInteger),
+    Index(None, "factor_sid", "created_at"),
+    Index(None, "entity_sid", "created_at"),
+    Index(None, "created_at"),
+)
+
+backup_sets = Table(
+    "backup_sets",
+    metadata,
+    Column("entity_sid", String(34), ForeignKey("entities.sid"), primary_key=True),
+    Column("salt", LargeBinary(16), nullable=False),  # of every code of the set
+    Column("tries", Integer, nullable=False),  # since tries_from
+    Column("tries_from", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),  # wrong codes in a row
+    Column("created_at", BigInteger, nullable=False),
+)
+
+backup_codes = Table(
+    "backup_codes",
+    metadata,
+    Column("entity_sid", String(34), ForeignKey("backup_sets.entity_sid"), primary_key=True),
+    Column("code_hash", String(128), primary_key=True),  # Argon2id
+    Column("used_at", BigInteger),
+)

@@ -12,7 +12,7 @@ import redis
 import structlog
 from sqlalchemy import Connection, Select, bindparam, delete, select, text, update
 
-from worker import celery_app
+from worker import celery_app, factors
 from worker.db import Database, now_ms, then_ms
 from worker.fallback import Fallback
 from worker.models import deliveries, number_guards, receipts, requests, verifications
@@ -268,6 +268,7 @@ class Relay:
                 log.info("purge.done", verifications=gone)
             if gone < BATCH:
                 break
+        factors.purge(self._db, age)
         with self._db.begin() as connection:
             connection.execute(
                 delete(requests).where(requests.c.created_at < then_ms() - REQUEST_HOLDS)

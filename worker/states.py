@@ -101,3 +101,21 @@ class ErrorKind(StrEnum):
     ACCOUNT = "account"  # our account or sender is at fault: alarm, another sender, later
     ROUTE = "route"  # our sender may not reach this number or country: alarm, another sender
     CHANNEL = "channel"  # this channel cannot reach the number, another may
+
+
+class FactorRefusal(StrEnum):
+    """Why an entity, factor or challenge does not do what was asked."""
+
+    ENTITY_EXISTS = "entity_exists"
+    FACTOR_EXISTS = "factor_exists"  # the entity has one with this secret
+    TOO_MANY_FACTORS = "too_many_factors"
+    TOO_MANY_CREATIONS = "too_many_creations"  # of factors, in 24 hours
+    VERIFICATION_SPENT = "verification_spent"  # every guess at the factor's verification
+    UNVERIFIED = "unverified"  # the factor has not shown a right code yet
+    VERIFIED = "verified"  # the factor has, and its secret is shown no more
+    DISABLED = "disabled"  # too many wrong codes in a row
+    TOO_MANY_CHALLENGES = "too_many_challenges"  # of one factor, in an hour or a day
+    CHALLENGE_SPENT = "challenge_spent"  # every guess
+    ANSWERED = "answered"  # the challenge was approved
+    EXPIRED = "expired"  # the challenge was not, in time
+    BACKUP_SPENT = "backup_spent"  # guesses at backup codes, in an hour

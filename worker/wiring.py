@@ -18,6 +18,7 @@ from worker.db import Database
 from worker.dispatch import Dispatch
 from worker.dispatch.route import Route
 from worker.enquiry import Enquiry
+from worker.factors import Factors
 from worker.fallback import Fallback
 from worker.limits import Limits
 from worker.providers import Provider
@@ -96,6 +97,10 @@ class Sendcode:
     @cached_property
     def verifications(self) -> Verifications:
         return Verifications(self.db, self.keyring, self.limits, self.settings, self.publish)
+
+    @cached_property
+    def factors(self) -> Factors:
+        return Factors(self.db, self.keyring, self.settings)
 
     @cached_property
     def dispatch(self) -> Dispatch:

@@ -1,0 +1,35 @@
+"""Authenticator apps (TOTP) and backup codes. The database decides every race, and its clock."""
+
+from worker.factors.backup import BackingUp
+from worker.factors.challenge import Challenging
+from worker.factors.enrol import Enrolling
+from worker.factors.entities import Entities
+from worker.factors.purge import purge
+from worker.factors.words import (
+    Asked,
+    BackupCodes,
+    Challenge,
+    Change,
+    Config,
+    Enrolment,
+    Entity,
+    Factor,
+)
+
+
+class Factors(Entities, Enrolling, Challenging, BackingUp):
+    """Every public method is one use case."""
+
+
+__all__ = [
+    "Asked",
+    "BackupCodes",
+    "Challenge",
+    "Change",
+    "Config",
+    "Enrolment",
+    "Entity",
+    "Factor",
+    "Factors",
+    "purge",
+]

@@ -1,0 +1,282 @@
+"""Challenges: a question to a verified factor. One transaction takes a guess and decides."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    case,
+    insert,
+    select,
+    update,
+)
+
+from worker.db import now_ms
+from worker.errors import (
+    FactorParameterError,
+    FactorRefusedError,
+    NotFoundError,
+    SendcodeError,
+)
+from worker.factors import totp
+from worker.factors.base import DAY, Base
+from worker.factors.words import (
+    APPROVED,
+    CHALLENGE_LIFE,
+    EXPIRED,
+    MAX_CHALLENGE_LIFE,
+    MAX_TRIES,
+    PENDING,
+    VERIFIED,
+    Asked,
+    Challenge,
+    Entity,
+)
+from worker.models import challenges, factors, new_sid
+from worker.states import FactorRefusal
+
+HOUR = 3_600_000  # ms
+_f, _c = factors.c, challenges.c
+_seen = case((and_(_c.status == PENDING, _c.expires_at <= now_ms()), EXPIRED), else_=_c.status)
+_LOOK = select(challenges, _seen.label("seen"))
+_FIND = _LOOK.where(_c.entity_sid == bindparam("entity"), _c.sid == bindparam("sid"))
+# The factor's part: its steps only go up, whichever challenge a code comes through, and wrong
+# codes are counted over all of them. Failures are 0 after a right code and never after a wrong one.
+_STEP = bindparam("b_step", type_=BigInteger)
+_RIGHT = _f.last_step < _STEP
+_TRY_FACTOR = (
+    update(factors)
+    .where(_f.sid == bindparam("b_factor"), _f.status == VERIFIED, _f.disabled_at.is_(None))
+    .values(
+        last_step=case((_RIGHT, _STEP), else_=_f.last_step),
+        failures=case((_RIGHT, 0), else_=_f.failures + 1),
+        disabled_at=case(
+            (and_(~_RIGHT, _f.failures + 1 >= bindparam("b_most")), now_ms()), else_=None
+        ),
+    )
+    .returning(factors.c.failures)
+)
+# The challenge's part: takes one of its guesses and decides. Where it has none, or ended, the
+# whole transaction is undone and nothing was compared.
+_ACCEPTED = bindparam("b_accepted", type_=Boolean)
+_TAKE_GUESS = (
+    update(challenges)
+    .where(
+        _c.sid == bindparam("b_sid"),
+        _c.status == PENDING,
+        _c.tries < MAX_TRIES,
+        _c.expires_at > now_ms(),
+    )
+    .values(
+        tries=_c.tries + 1,
+        status=case((_ACCEPTED, APPROVED), else_=_c.status),
+        responded_at=case((_ACCEPTED, now_ms()), else_=None),
+        updated_at=now_ms(),
+    )
+    .returning(challenges, _seen.label("seen"))
+)
+
+
+class Challenging(Base):
+    def create_challenge(
+        self,
+        account_sid: str,
+        service_sid: str,
+        identity: str,
+        asked: Asked,
+        code: str | None = None,
+    ) -> Challenge:
+        """A challenge, and its first guess where a code is given: `approved`, or still `pending`.
+
+        :raises NotFoundError: no such entity, or it has no such factor
+        :raises FactorParameterError: names the value that cannot be used
+        :raises FactorRefusedError: `UNVERIFIED`, `DISABLED`, `TOO_MANY_CHALLENGES`
+        """
+        if code is not None:
+            totp.read_code(code)
+        with self._db.begin() as connection:
+            entity = self._entity(connection, account_sid, service_sid, identity)
+            factor = self._factor(connection, entity, asked.factor_sid, lock=True)
+            _refuse_closed(factor)
+            self._admit_challenge(connection, factor)
+            row = self._insert(connection, entity, asked, factor["now"])
+            if code is not None:
+                row = self._guess(connection, factor, row["sid"], code)
+            return _view(row, entity)
+
+    def answer_challenge(
+        self,
+        account_sid: str,
+        service_sid: str,
+        identity: str,
+        sid: str,
+        code: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Challenge:
+        """Take a guess: `approved`, or still `pending` when it was wrong.
+
+        :raises NotFoundError: no such challenge
+        :raises FactorParameterError: the code is not 3 to 8 ASCII digits
+        :raises FactorRefusedError: `ANSWERED`, `EXPIRED`, `CHALLENGE_SPENT`, `DISABLED`
+        """
+        if code is not None:
+            totp.read_code(code)
+        with self._db.begin() as connection:
+            entity = self._entity(connection, account_sid, service_sid, identity)
+            row = _find(connection, entity, sid)
+            if code is not None:
+                factor = self._factor(connection, entity, row["factor_sid"])
+                row = self._guess(connection, factor, sid, code)
+            if metadata is not None:
+                values = {"metadata": metadata, "updated_at": now_ms()}
+                connection.execute(update(challenges).where(_c.sid == sid).values(**values))
+                row = _find(connection, entity, sid)
+            return _view(row, entity)
+
+    def _guess(self, connection: Connection, factor: RowMapping, sid: str, code: str) -> RowMapping:
+        tried = connection.execute(
+            _TRY_FACTOR,
+            {
+                "b_factor": factor["sid"],
+                "b_step": self._step_of(factor, code),
+                "b_most": self._settings.disable_after_failures,
+            },
+        ).one_or_none()
+        accepted = tried is not None and tried.failures == 0
+        row = (
+            connection.execute(_TAKE_GUESS, {"b_sid": sid, "b_accepted": accepted})
+            .mappings()
+            .one_or_none()
+        )
+        if row is None:
+            raise _why_refused(connection, sid)
+        if tried is None:
+            raise FactorRefusedError(FactorRefusal.DISABLED)
+        return row
+
+    def _admit_challenge(self, connection: Connection, factor: RowMapping) -> None:
+        """Hold Twilio's limits. The factor's row is locked, so the count holds."""
+        weak = factor["digits"] <= 4
+        for most, window in ((10, DAY),) if weak else ((50, HOUR), (100, DAY)):
+            oldest = connection.execute(_nth_newest(factor["sid"], most, window)).scalar()
+            if oldest is not None:
+                wait = max(1, -(-(oldest + window - factor["now"]) // 1000))
+                raise FactorRefusedError(FactorRefusal.TOO_MANY_CHALLENGES, wait)
+
+    def _insert(self, connection: Connection, entity: Entity, asked: Asked, now: int) -> RowMapping:
+        expires_at = asked.expires_at or now + CHALLENGE_LIFE * 1000
+        if not now < expires_at <= now + MAX_CHALLENGE_LIFE * 1000:
+            raise FactorParameterError("ExpirationDate", "must be within the next 60 minutes")
+        statement = (
+            insert(challenges)
+            .values(
+                sid=new_sid("YC"),
+                factor_sid=asked.factor_sid,
+                entity_sid=entity.sid,
+                status=PENDING,
+                tries=0,
+                details=asked.details,
+                hidden_details=asked.hidden_details,
+                created_at=now_ms(),
+                updated_at=now_ms(),
+                expires_at=expires_at,
+            )
+            .returning(challenges, _seen.label("seen"))
+        )
+        return connection.execute(statement).mappings().one()
+
+    def fetch_challenge(
+        self, account_sid: str, service_sid: str, identity: str, sid: str
+    ) -> Challenge:
+        """
+        :raises NotFoundError: no such challenge
+        """
+        with self._db.statement() as connection:
+            entity = self._entity(connection, account_sid, service_sid, identity)
+            return _view(_find(connection, entity, sid), entity)
+
+    def list_challenges(
+        self,
+        account_sid: str,
+        service_sid: str,
+        identity: str,
+        *,
+        factor_sid: str | None = None,
+        status: str | None = None,
+        newest_first: bool = False,
+        limit: int,
+        offset: int = 0,
+    ) -> list[Challenge]:
+        """Challenges of the entity, oldest first unless asked otherwise.
+
+        :raises NotFoundError: no such entity
+        """
+        order = (_c.created_at.desc(), _c.sid.desc()) if newest_first else (_c.created_at, _c.sid)
+        statement = _LOOK.order_by(*order).limit(limit).offset(offset)
+        if factor_sid is not None:
+            statement = statement.where(_c.factor_sid == factor_sid)
+        if status is not None:
+            statement = statement.where(_seen == status)
+        with self._db.statement() as connection:
+            entity = self._entity(connection, account_sid, service_sid, identity)
+            rows = connection.execute(statement.where(_c.entity_sid == entity.sid)).mappings()
+            return [_view(row, entity) for row in rows]
+
+
+def _find(connection: Connection, entity: Entity, sid: str) -> RowMapping:
+    where = {"entity": entity.sid, "sid": sid}
+    row = connection.execute(_FIND, where).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("challenge")
+    return row
+
+
+def _nth_newest(factor_sid: str, nth: int, window: int) -> Select[int]:
+    """When the nth newest challenge of the window was made; nothing where there are fewer."""
+    return (
+        select(_c.created_at)
+        .where(_c.factor_sid == factor_sid, _c.created_at > now_ms() - window)
+        .order_by(_c.created_at.desc())
+        .offset(nth - 1)
+        .limit(1)
+    )
+
+
+def _refuse_closed(factor: RowMapping) -> None:
+    if factor["status"] != VERIFIED:
+        raise FactorRefusedError(FactorRefusal.UNVERIFIED)
+    if factor["disabled_at"] is not None:
+        raise FactorRefusedError(FactorRefusal.DISABLED)
+
+
+def _why_refused(connection: Connection, sid: str) -> SendcodeError:
+    look = select(_seen.label("seen"), (_c.expires_at - now_ms()).label("left"))
+    row = connection.execute(look.where(_c.sid == sid)).one_or_none()
+    if row is None:
+        return NotFoundError("challenge")
+    if row.seen == APPROVED:
+        return FactorRefusedError(FactorRefusal.ANSWERED)
+    if row.seen == EXPIRED:
+        return FactorRefusedError(FactorRefusal.EXPIRED)
+    return FactorRefusedError(FactorRefusal.CHALLENGE_SPENT, max(1, row.left // 1000))
+
+
+def _view(row: RowMapping, entity: Entity) -> Challenge:
+    return Challenge(
+        sid=row["sid"],
+        entity=entity,
+        factor_sid=row["factor_sid"],
+        status=row["seen"],
+        details=row["details"],
+        hidden_details=row["hidden_details"],
+        metadata=row["metadata"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        expires_at=row["expires_at"],
+        responded_at=row["responded_at"],
+    )
