@@ -17,6 +17,10 @@ _TIMES = {
         *("created_at", "next_try_at", "hinted_at", "lease_until", "expires_at"),
         "follow_at",
     ),
+    "entities": ("factors_made_from",),
+    "factors": ("created_at",),
+    "challenges": ("created_at", "expires_at"),
+    "backup_sets": ("tries_from",),
 }
 
 

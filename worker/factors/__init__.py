@@ -4,6 +4,7 @@ from worker.factors.backup import BackingUp
 from worker.factors.challenge import Challenging
 from worker.factors.enrol import Enrolling
 from worker.factors.entities import Entities
+from worker.factors.keeping import Keeping
 from worker.factors.purge import purge
 from worker.factors.words import (
     Asked,
@@ -17,7 +18,7 @@ from worker.factors.words import (
 )
 
 
-class Factors(Entities, Enrolling, Challenging, BackingUp):
+class Factors(Entities, Enrolling, Challenging, BackingUp, Keeping):
     """Every public method is one use case."""
 
 

@@ -210,18 +210,6 @@ class Enrolling(Base):
             connection.execute(delete(challenges).where(challenges.c.factor_sid == sid))
             connection.execute(delete(factors).where(_f.sid == sid))
 
-    def enable_factor(self, account_sid: str, sid: str) -> bool:
-        """Let a factor that was disabled after too many wrong codes try again; whether it was."""
-        owned = select(_e.sid).where(_e.account_sid == account_sid)
-        with self._db.statement() as connection:
-            return bool(
-                connection.execute(
-                    update(factors)
-                    .where(_f.sid == sid, _f.entity_sid.in_(owned), _f.disabled_at.is_not(None))
-                    .values(failures=0, disabled_at=None)
-                ).rowcount
-            )
-
 
 def service_config(kept: Mapping[str, Any]) -> Config:
     """The service's `Totp.*` settings; what is not set is Twilio's default."""
