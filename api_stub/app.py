@@ -14,7 +14,14 @@ from fastapi.staticfiles import StaticFiles
 
 from api_stub import callbacks, errors, health, sandbox_door
 from api_stub.parameters import BodyLimit
-from api_stub.verify_v2 import services, verifications
+from api_stub.verify_v2 import (
+    backup_codes,
+    challenges,
+    entities,
+    factors,
+    services,
+    verifications,
+)
 from worker import __version__, logs
 from worker import settings as settings_module
 from worker.settings import Settings
@@ -43,6 +50,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(services.router)
     app.include_router(verifications.router)
+    for door in (entities, factors, challenges, backup_codes):
+        app.include_router(door.router)
     app.include_router(callbacks.router)
     if settings.provider == "sandbox":
         app.include_router(sandbox_door.router)
@@ -80,6 +89,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     )
     parts: Sendcode = app.state.parts
     _ = parts.celery, parts.verifications, parts.services, parts.receipts, parts.dispatch
+    _ = parts.factors
     yield
     parts.db.close()
     await sandbox_door.close(app)

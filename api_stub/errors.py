@@ -11,9 +11,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from api_stub.factor_refusals import FACTOR_FIELDS, FACTOR_REFUSALS
 from worker.db import UNAVAILABLE
 from worker.errors import (
     ChecksSpentError,
+    FactorParameterError,
+    FactorRefusedError,
     InvalidParameterError,
     KeyMissingError,
     LimitReachedError,
@@ -93,6 +96,10 @@ def translate(request: Request, error: Exception) -> ApiError:
     match error:
         case ApiError():
             return error
+        case FactorParameterError():
+            return invalid(error.field, error.reason, FACTOR_FIELDS.get(error.field, 60300))
+        case FactorRefusedError():
+            return _factor_refused(error)
         case InvalidParameterError():
             return invalid(error.field, error.reason)
         case NotFoundError():
@@ -154,6 +161,18 @@ def translate(request: Request, error: Exception) -> ApiError:
     return ApiError(500, 20500, "Internal server error")
 
 
+def _factor_refused(error: FactorRefusedError) -> ApiError:
+    status, code, message = FACTOR_REFUSALS[error.refusal]
+    wait = error.retry_after
+    return ApiError(
+        status,
+        code,
+        message,
+        details=None if wait is None else {"retry_after": wait},
+        headers=None if wait is None else {"Retry-After": str(wait)},
+    )
+
+
 def install(app: FastAPI) -> None:
     """Answer every error in the envelope."""
 
@@ -163,6 +182,7 @@ def install(app: FastAPI) -> None:
     for kind in (
         ApiError,
         InvalidParameterError,
+        FactorRefusedError,
         NotFoundError,
         LimitReachedError,
         ChecksSpentError,

@@ -12,29 +12,50 @@ from api_stub.errors import ApiError, invalid
 
 MAX_BODY = 64 * 1024
 MAX_VALUE = 4096
+REPEATABLE = frozenset({"Details.Fields"})  # lists come as one name given several times
 
 
 class Parameters:
-    """The parameters by Twilio's names. Every reader refuses what it cannot use."""
+    """The parameters by Twilio's names. Every reader refuses what it cannot use.
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    :param code: Twilio's code of a refusal
+    """
+
+    def __init__(self, values: Mapping[str, Any], code: int = 60200) -> None:
         self._values = values
+        self._code = code
+
+    def refusing_with(self, code: int) -> "Parameters":
+        return Parameters(self._values, code)
+
+    def refusal(self, name: str, reason: str) -> ApiError:
+        return invalid(name, reason, self._code)
 
     def text(self, name: str) -> str | None:
         """A string, or None where the name is absent or empty."""
         value = self._values.get(name)
         if value is None or value == "":
             return None
+        return self._plain(name, value)
+
+    def texts(self, name: str) -> list[str]:
+        """The strings of a name that may be given several times."""
+        value = self._values.get(name)
+        if value is None or value == "":
+            return []
+        return [self._plain(name, one) for one in (value if isinstance(value, list) else [value])]
+
+    def _plain(self, name: str, value: Any) -> str:
         if not isinstance(value, str):
-            raise invalid(name, "must be a string")
-        if len(value) > MAX_VALUE or any(c == "\x00" or "\ud800" <= c <= "\udfff" for c in value):
-            raise invalid(name, "is too long, or holds a NUL or half a character")
+            raise self.refusal(name, "must be a string")
+        if len(value) > MAX_VALUE or not is_plain(value):
+            raise self.refusal(name, "is too long, or holds a NUL or half a character")
         return value
 
     def required(self, name: str) -> str:
         value = self.text(name)
         if value is None:
-            raise invalid(name, "is required")
+            raise self.refusal(name, "is required")
         return value
 
     def boolean(self, name: str) -> bool | None:
@@ -45,7 +66,7 @@ class Parameters:
             return value
         if isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
-        raise invalid(name, "must be true or false")
+        raise self.refusal(name, "must be true or false")
 
     def integer(self, name: str) -> int | None:
         value = self._values.get(name)
@@ -55,10 +76,15 @@ class Parameters:
             return value
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
             return int(value)
-        raise invalid(name, "must be a whole number")
+        raise self.refusal(name, "must be a whole number")
 
     def given(self, name: str) -> bool:
         return self._values.get(name) not in (None, "")
+
+
+def is_plain(text: str) -> bool:
+    """Whether every character is one that a database and an answer can hold."""
+    return not any(c == "\x00" or "\ud800" <= c <= "\udfff" for c in text)
 
 
 async def parameters(request: Request) -> Parameters:
@@ -81,9 +107,21 @@ def query(request: Request) -> Parameters:
     return Parameters(_once(request.query_params.multi_items()))
 
 
+def page_asked(given: Parameters) -> tuple[int, int]:
+    """`PageSize`, 50 where it is absent, and `Page`."""
+    size = given.integer("PageSize")
+    size = 50 if size is None else size
+    if not 1 <= size <= 1000:
+        raise given.refusal("PageSize", "must be from 1 to 1000")
+    return size, given.integer("Page") or 0
+
+
 def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in items:
+        if name in REPEATABLE and not isinstance(value, list):
+            values.setdefault(name, []).append(value)
+            continue
         if name in values:
             raise invalid(name[:64], "is given more than once")
         values[name] = value

@@ -109,10 +109,10 @@ class Services:
             return [_service(row) for row in connection.execute(statement).mappings()]
 
     def delete(self, account_sid: str, sid: str) -> None:
-        """Remove a service that has no verification left.
+        """Remove a service that has no verification and no entity left.
 
         :raises NotFoundError: no such service in the account
-        :raises InvalidParameterError: it still has verifications
+        :raises InvalidParameterError: it still has some
         """
         unused = ~select(verifications.c.sid).where(verifications.c.service_sid == sid).exists()
         statement = delete(services).where(
@@ -121,11 +121,13 @@ class Services:
         try:
             with self._db.statement() as connection:
                 gone = connection.execute(statement).rowcount
-        except IntegrityError:  # one was started at this moment
+        except IntegrityError:  # entities, or a verification that was started at this moment
             gone = 0
         if not gone:
             self.fetch(account_sid, sid)
-            raise InvalidParameterError("Sid", "the service still has verifications on record")
+            raise InvalidParameterError(
+                "Sid", "the service still has verifications or entities on record"
+            )
 
 
 def _checked(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,34 @@ CHECK: dict[str, Any] = {
     "VerificationSid": {"type": "string", "pattern": "^VE[0-9a-f]{32}$"},
 }
 
+_CODE: dict[str, Any] = {"type": "string", "pattern": "^[0-9]{3,8}$"}
+_STRINGS: dict[str, Any] = {"type": "string", "maxLength": 1024, "description": "JSON, of strings"}
+ENTITY: dict[str, Any] = {"Identity": {"type": "string", "pattern": "^[A-Za-z0-9-]{8,64}$"}}
+FACTOR_CHANGE: dict[str, Any] = {
+    "AuthPayload": _CODE | {"description": "the app's code, which verifies the factor"},
+    "FriendlyName": {"type": "string", "maxLength": 64, "description": "the account in the app"},
+    "Config.Alg": {"type": "string", "enum": ["sha1", "sha256", "sha512"]},
+    "Config.TimeStep": _number(20, 60),
+    "Config.CodeLength": _number(3, 8),
+    "Config.Skew": _number(0, 2),
+}
+FACTOR: dict[str, Any] = {
+    "FactorType": {"type": "string", "enum": ["totp"]},
+    **{name: value for name, value in FACTOR_CHANGE.items() if name != "AuthPayload"},
+    "Binding.Secret": _TEXT | {"description": "Base32; one is made where it is absent"},
+    "Metadata": _STRINGS,
+}
+CHALLENGE: dict[str, Any] = {
+    "FactorSid": {"type": "string", "pattern": "^YF[0-9a-f]{32}$"},
+    "AuthPayload": _CODE,
+    "ExpirationDate": {"type": "string", "format": "date-time"},
+    "Details.Message": {"type": "string", "maxLength": 256},
+    "Details.Fields": {"type": "array", "items": _TEXT},
+    "HiddenDetails": _STRINGS,
+}
+ANSWER: dict[str, Any] = {"AuthPayload": _CODE, "Metadata": _STRINGS}
+BACKUP_CHECK: dict[str, Any] = {"Code": _TEXT}
+
 
 def form(properties: Mapping[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
     """A request body of these parameters, as a form or as JSON."""

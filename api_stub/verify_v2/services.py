@@ -8,9 +8,11 @@ from fastapi.responses import JSONResponse
 
 from api_stub.auth import account_of
 from api_stub.errors import ApiError, invalid
-from api_stub.parameters import Parameters, parameters, query
+from api_stub.parameters import Parameters, page_asked, parameters, query
 from api_stub.verify_v2 import shapes
 from api_stub.verify_v2.openapi import SERVICE, SERVICE_SID, form
+from worker.errors import FactorParameterError
+from worker.factors import totp
 from worker.plan import read_plan
 from worker.wiring import Sendcode
 
@@ -51,12 +53,19 @@ def _twilio_only(given: Parameters) -> dict[str, Any]:
     if given.boolean("CustomCodeEnabled"):
         raise ApiError(403, 60204, "Service does not support this feature: CustomCodeEnabled")
     kept: dict[str, Any] = {name: given.boolean(flag) for flag, name in _FLAGS.items()}
-    kept["totp_issuer"] = given.text("Totp.Issuer")
+    kept["totp_issuer"] = _issuer(given.text("Totp.Issuer"))
     for field, (name, allowed) in _TOTP.items():
         kept[name] = given.integer(field)
         if kept[name] is not None and kept[name] not in allowed:
             raise invalid(field, f"must be from {allowed[0]} to {allowed[-1]}")
     return {key: value for key, value in kept.items() if value is not None}
+
+
+def _issuer(name: str | None) -> str | None:
+    try:
+        return name and totp.check_name(name, "Totp.Issuer")
+    except FactorParameterError as error:
+        raise invalid(error.field, error.reason) from None
 
 
 def _parts(request: Request) -> Sendcode:
@@ -83,12 +92,7 @@ async def create(request: Request, account: Account, given: Given) -> JSONRespon
 
 @router.get("/Services")
 async def page(request: Request, account: Account) -> JSONResponse:
-    asked = query(request)
-    size = asked.integer("PageSize")
-    size = 50 if size is None else size
-    number = asked.integer("Page") or 0
-    if not 1 <= size <= 1000:
-        raise invalid("PageSize", "must be from 1 to 1000")
+    size, number = page_asked(query(request))
     found = await run_in_threadpool(
         _parts(request).services.page, account, limit=size + 1, offset=number * size
     )

@@ -1,8 +1,9 @@
 """The bodies of Twilio Verify v2: every key of the published examples, and no other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from worker.services import Service
 from worker.states import Channel, VerificationStatus
@@ -107,12 +108,22 @@ def check(found: Verification) -> dict[str, Any]:
 
 
 def page(
-    key: str, items: Sequence[Any], *, url: str, number: int, size: int, more: bool
+    key: str,
+    items: Sequence[Any],
+    *,
+    url: str,
+    number: int,
+    size: int,
+    more: bool,
+    filters: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Twilio's list envelope. Its URLs are absolute: the SDKs follow them as they are."""
+    """Twilio's list envelope. Its URLs are absolute: the SDKs follow them as they are.
+
+    :param filters: further parameters of the query, which every link repeats
+    """
 
     def link(page_number: int) -> str:
-        return f"{url}?PageSize={size}&Page={page_number}"
+        return f"{url}?{urlencode({**(filters or {}), 'PageSize': size, 'Page': page_number})}"
 
     return {
         key: list(items),

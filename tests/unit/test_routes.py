@@ -22,7 +22,14 @@ OPEN = {
     "/sandbox/{path:path}",
 }
 # What compares a code goes through the one check that counts.
-COMPARES = {"/v2/Services/{service_sid}/VerificationCheck"}
+ENTITY = "/v2/Services/{service_sid}/Entities/{identity}"
+COMPARES = {"/v2/Services/{service_sid}/VerificationCheck", f"{ENTITY}/BackupCodes/Check"}
+# What may show a secret, and what compares a code of an authenticator app.
+SHOWS = {
+    *(f"{ENTITY}/Factors", f"{ENTITY}/BackupCodes"),
+    *(f"{ENTITY}/Factors/{{sid}}/QrCode.svg", f"{ENTITY}/Factors/{{sid}}/QrCode.png"),
+}
+ANSWERS = {f"{ENTITY}/Factors/{{sid}}", f"{ENTITY}/Challenges", f"{ENTITY}/Challenges/{{sid}}"}
 
 APP = create_app(load(**COMPLETE, database_url="sqlite:///:memory:"))
 ROUTES = [r for r in APP.routes if hasattr(r, "methods")]
@@ -36,7 +43,8 @@ def test_every_route_but_the_open_ones_refuses_a_stranger() -> None:
     for route, headers in itertools.product(_all_routes(), strangers):
         if route.path in OPEN:
             continue
-        path = route.path.format(sid="VA" + "0" * 32, service_sid="VA" + "0" * 32)
+        sid = "VA" + "0" * 32
+        path = route.path.format(sid=sid, service_sid=sid, identity="user-0001")
         for method in route.methods or ():
             answer = client.request(method, path, headers=headers)
             assert answer.status_code == 401, (method, route.path)
@@ -61,6 +69,7 @@ def test_the_doors_have_the_routes_they_should() -> None:
     assert paths >= COMPARES
     assert OPEN - {"/openapi.json"} <= paths
     assert {p for p in paths if "Check" in p} == COMPARES
+    assert paths >= SHOWS | ANSWERS
 
 
 def test_unsigned_callbacks_are_refused_before_anything_is_read() -> None:

@@ -7,6 +7,7 @@ from worker.factors.entities import Entities
 from worker.factors.keeping import Keeping
 from worker.factors.purge import purge
 from worker.factors.words import (
+    CHALLENGE_STATUSES,
     Asked,
     BackupCodes,
     Challenge,
@@ -23,6 +24,7 @@ class Factors(Entities, Enrolling, Challenging, BackingUp, Keeping):
 
 
 __all__ = [
+    "CHALLENGE_STATUSES",
     "Asked",
     "BackupCodes",
     "Challenge",

@@ -1,0 +1,128 @@
+"""Challenges: create, answer, fetch and list."""
+
+import re
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from api_stub.parameters import Parameters, page_asked, query
+from api_stub.verify_v2 import factor_shapes, shapes
+from api_stub.verify_v2.factor_words import (
+    INVALID,
+    Account,
+    ChallengeSid,
+    Given,
+    ServiceSid,
+    base,
+    details,
+    moment,
+    room,
+    strings,
+)
+from api_stub.verify_v2.openapi import ANSWER, CHALLENGE, form
+from worker.factors import CHALLENGE_STATUSES, Asked
+
+router = APIRouter(
+    prefix="/v2/Services/{service_sid}/Entities/{identity}/Challenges", tags=["Challenges"]
+)
+
+_FACTOR_SID = re.compile(r"YF[0-9a-f]{32}", re.ASCII)
+
+
+def _factor_sid(given: Parameters, sid: str) -> str:
+    if not _FACTOR_SID.fullmatch(sid):
+        raise given.refusal("FactorSid", "must be the sid of a factor")
+    return sid
+
+
+@router.post("", status_code=201, openapi_extra=form(CHALLENGE, required=["FactorSid"]))
+async def create(
+    request: Request, account: Account, service_sid: ServiceSid, identity: str, given: Given
+) -> JSONResponse:
+    """A wrong `AuthPayload` answers 201 too, and the challenge stays `pending`."""
+    asked = Asked(
+        factor_sid=_factor_sid(given, given.required("FactorSid")),
+        expires_at=moment(given, "ExpirationDate"),
+        details=details(given),
+        hidden_details=strings(given, "HiddenDetails"),
+    )
+    made = await run_in_threadpool(
+        room(request).create_challenge,
+        account,
+        service_sid,
+        identity,
+        asked,
+        given.text("AuthPayload"),
+    )
+    return JSONResponse(factor_shapes.challenge(made, base(request)), 201)
+
+
+@router.get("")
+async def page(
+    request: Request, account: Account, service_sid: ServiceSid, identity: str
+) -> JSONResponse:
+    asked = query(request).refusing_with(INVALID)
+    size, number = page_asked(asked)
+    filters = {name: asked.text(name) for name in ("FactorSid", "Status", "Order")}
+    factor_sid, status, order = filters.values()
+    if factor_sid is not None:
+        _factor_sid(asked, factor_sid)
+    if status is not None and status not in CHALLENGE_STATUSES:
+        raise asked.refusal("Status", "must be pending, expired, approved or denied")
+    if order not in (None, "asc", "desc"):
+        raise asked.refusal("Order", "must be asc or desc")
+    found = await run_in_threadpool(
+        room(request).list_challenges,
+        account,
+        service_sid,
+        identity,
+        factor_sid=factor_sid,
+        status=status,
+        newest_first=order == "desc",
+        limit=size + 1,
+        offset=number * size,
+    )
+    base_url = base(request)
+    body = shapes.page(
+        "challenges",
+        [factor_shapes.challenge(one, base_url) for one in found[:size]],
+        url=f"{base_url}/v2/Services/{service_sid}/Entities/{identity}/Challenges",
+        number=number,
+        size=size,
+        more=len(found) > size,
+        filters={name: value for name, value in filters.items() if value is not None},
+    )
+    return JSONResponse(body)
+
+
+@router.get("/{sid}")
+async def fetch(
+    request: Request, account: Account, service_sid: ServiceSid, identity: str, sid: ChallengeSid
+) -> JSONResponse:
+    found = await run_in_threadpool(
+        room(request).fetch_challenge, account, service_sid, identity, sid
+    )
+    return JSONResponse(factor_shapes.challenge(found, base(request)))
+
+
+@router.post("/{sid}", openapi_extra=form(ANSWER))
+async def answer(
+    request: Request,
+    account: Account,
+    service_sid: ServiceSid,
+    identity: str,
+    sid: ChallengeSid,
+    given: Given,
+) -> JSONResponse:
+    """A wrong `AuthPayload` answers 200 too, and the challenge stays `pending`."""
+    found = await run_in_threadpool(
+        room(request).answer_challenge,
+        account,
+        service_sid,
+        identity,
+        sid,
+        given.text("AuthPayload"),
+        strings(given, "Metadata"),
+    )
+    return JSONResponse(factor_shapes.challenge(found, base(request)))

@@ -1,0 +1,159 @@
+"""Factors: create, verify, fetch, list and delete, and the QR code while one is enrolled."""
+
+import io
+from typing import Any
+
+import segno
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from api_stub.errors import ApiError
+from api_stub.parameters import Parameters, page_asked, query
+from api_stub.verify_v2 import factor_shapes, shapes
+from api_stub.verify_v2.factor_words import (
+    INVALID,
+    NO_STORE,
+    Account,
+    FactorSid,
+    Given,
+    ServiceSid,
+    base,
+    change,
+    room,
+    strings,
+)
+from api_stub.verify_v2.openapi import FACTOR, FACTOR_CHANGE, form
+from worker.factors import Factors
+
+router = APIRouter(
+    prefix="/v2/Services/{service_sid}/Entities/{identity}/Factors", tags=["Factors"]
+)
+
+_NOT_ENABLED = {"push": "Push", "passkeys": "Passkeys"}
+_PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "svg": ("image/svg+xml", {"scale": 4, "svgversion": 1.1}),
+    "png": ("image/png", {"scale": 6}),
+}
+
+
+def _refuse_other_types(given: Parameters) -> None:
+    kind = given.required("FactorType").lower()
+    if kind in _NOT_ENABLED:
+        message = f"Service does not support this feature: {_NOT_ENABLED[kind]}"
+        raise ApiError(403, 60204, message)
+    if kind != "totp":
+        raise given.refusal("FactorType", "must be totp")
+
+
+@router.post(
+    "", status_code=201, openapi_extra=form(FACTOR, required=["FriendlyName", "FactorType"])
+)
+async def create(
+    request: Request, account: Account, service_sid: ServiceSid, identity: str, given: Given
+) -> JSONResponse:
+    """The answer alone has the secret."""
+    _refuse_other_types(given)
+    given.required("FriendlyName")
+    made = await run_in_threadpool(
+        room(request).create_factor,
+        account,
+        service_sid,
+        identity,
+        change(given),
+        secret=given.text("Binding.Secret"),
+        metadata=strings(given, "Metadata"),
+    )
+    return JSONResponse(factor_shapes.new_factor(made, base(request)), 201, NO_STORE)
+
+
+@router.get("")
+async def page(
+    request: Request, account: Account, service_sid: ServiceSid, identity: str
+) -> JSONResponse:
+    size, number = page_asked(query(request).refusing_with(INVALID))
+    found = await run_in_threadpool(
+        room(request).list_factors,
+        account,
+        service_sid,
+        identity,
+        limit=size + 1,
+        offset=number * size,
+    )
+    base_url = base(request)
+    body = shapes.page(
+        "factors",
+        [factor_shapes.factor(one, base_url) for one in found[:size]],
+        url=f"{base_url}/v2/Services/{service_sid}/Entities/{identity}/Factors",
+        number=number,
+        size=size,
+        more=len(found) > size,
+    )
+    return JSONResponse(body)
+
+
+@router.get("/{sid}")
+async def fetch(
+    request: Request, account: Account, service_sid: ServiceSid, identity: str, sid: FactorSid
+) -> JSONResponse:
+    found = await run_in_threadpool(room(request).fetch_factor, account, service_sid, identity, sid)
+    return JSONResponse(factor_shapes.factor(found, base(request)))
+
+
+@router.post("/{sid}", openapi_extra=form(FACTOR_CHANGE))
+async def update(
+    request: Request,
+    account: Account,
+    service_sid: ServiceSid,
+    identity: str,
+    sid: FactorSid,
+    given: Given,
+) -> JSONResponse:
+    """A wrong `AuthPayload` answers 200 too, and the factor stays `unverified`."""
+    found = await run_in_threadpool(
+        room(request).update_factor,
+        account,
+        service_sid,
+        identity,
+        sid,
+        change(given),
+        given.text("AuthPayload"),
+    )
+    return JSONResponse(factor_shapes.factor(found, base(request)))
+
+
+@router.delete("/{sid}", status_code=204)
+async def delete(
+    request: Request, account: Account, service_sid: ServiceSid, identity: str, sid: FactorSid
+) -> Response:
+    await run_in_threadpool(room(request).delete_factor, account, service_sid, identity, sid)
+    return Response(status_code=204)
+
+
+@router.get("/{sid}/QrCode.svg", response_class=Response)
+async def svg(
+    request: Request, account: Account, service_sid: ServiceSid, identity: str, sid: FactorSid
+) -> Response:
+    """The otpauth URI as a picture, while the factor is unverified. Ours, not Twilio's."""
+    return await run_in_threadpool(
+        _picture, room(request), "svg", account, service_sid, identity, sid
+    )
+
+
+@router.get("/{sid}/QrCode.png", response_class=Response)
+async def png(
+    request: Request, account: Account, service_sid: ServiceSid, identity: str, sid: FactorSid
+) -> Response:
+    """The otpauth URI as a picture, while the factor is unverified. Ours, not Twilio's."""
+    return await run_in_threadpool(
+        _picture, room(request), "png", account, service_sid, identity, sid
+    )
+
+
+def _picture(factors: Factors, kind: str, *where: str) -> Response:
+    enrolment = factors.enrolment(*where)
+    media_type, options = _PICTURES[kind]
+    out = io.BytesIO()
+    # Level L holds the longest URI; segno takes a higher one where the size stays the same.
+    segno.make(enrolment.uri, error="l", micro=False).save(out, kind=kind, **options)
+    return Response(out.getvalue(), media_type=media_type, headers=NO_STORE)
