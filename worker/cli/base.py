@@ -16,6 +16,7 @@ from worker import __version__, logs
 from worker import settings as settings_module
 from worker.errors import (
     ChecksSpentError,
+    FactorRefusedError,
     InvalidParameterError,
     KeyMissingError,
     LimitReachedError,
@@ -39,6 +40,7 @@ _EXIT_CODES: dict[type[Exception], int] = {
     NotFoundError: NOT_FOUND,
     LimitReachedError: REFUSED,
     ChecksSpentError: REFUSED,
+    FactorRefusedError: REFUSED,
     NumberDisabledError: REFUSED,
     OverloadedError: REFUSED,
     RequestConflictError: REFUSED,

@@ -5,10 +5,11 @@ import secrets
 from datetime import UTC, datetime
 
 import click
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select
 
 from worker.cli.base import Group, json_option, main, output, parts
-from worker.models import verifications
+from worker.models import factors, verifications
+from worker.wiring import Sendcode
 
 
 @main.group(cls=Group)
@@ -42,28 +43,27 @@ def keys_account() -> None:
 def keys_list() -> None:
     """List the configured keys and how many rows still need each."""
     ours = parts()
-    with ours.db.statement() as connection:
-        used: dict[str, int] = dict(
-            connection.execute(
-                select(verifications.c.key_id, func.count()).group_by(verifications.c.key_id)
-            )
-            .tuples()
-            .all()
-        )
+    counts = {"verifications": _used(ours, verifications), "factors": _used(ours, factors)}
+    kids = [*ours.keyring.kids]
+    kids += sorted({kid for used in counts.values() for kid in used} - set(kids))
     rows = [
-        {"kid": kid, "writes": kid == ours.keyring.kid, "verifications": used.pop(kid, 0)}
-        for kid in ours.keyring.kids
-    ]
-    rows += [
-        {"kid": kid, "writes": False, "verifications": n, "missing": True}
-        for kid, n in used.items()
+        {"kid": kid, "writes": kid == ours.keyring.kid}
+        | {name: used.get(kid, 0) for name, used in counts.items()}
+        | ({} if kid in ours.keyring.kids else {"missing": True})
+        for kid in kids
     ]
     output(
         rows,
         "\n".join(
-            f"{row['kid']:<16} {row['verifications']} verifications"
+            f"{row['kid']:<16} {row['verifications']} verifications, {row['factors']} factors"
             + (", writes" if row["writes"] else "")
-            + (", NOT CONFIGURED: its numbers cannot be read" if row.get("missing") else "")
+            + (", NOT CONFIGURED: what it sealed cannot be read" if row.get("missing") else "")
             for row in rows
         ),
     )
+
+
+def _used(ours: Sendcode, table: Table) -> dict[str, int]:
+    statement = select(table.c.key_id, func.count()).group_by(table.c.key_id)
+    with ours.db.statement() as connection:
+        return dict(connection.execute(statement).tuples().all())

@@ -6,6 +6,7 @@ from worker.factors.enrol import Enrolling
 from worker.factors.entities import Entities
 from worker.factors.keeping import Keeping
 from worker.factors.purge import purge
+from worker.factors.transfer import Transferring
 from worker.factors.words import (
     CHALLENGE_STATUSES,
     Asked,
@@ -19,7 +20,7 @@ from worker.factors.words import (
 )
 
 
-class Factors(Entities, Enrolling, Challenging, BackingUp, Keeping):
+class Factors(Entities, Enrolling, Challenging, BackingUp, Keeping, Transferring):
     """Every public method is one use case."""
 
 
