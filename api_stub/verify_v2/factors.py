@@ -32,7 +32,7 @@ router = APIRouter(
 
 _NOT_ENABLED = {"push": "Push", "passkeys": "Passkeys"}
 _PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
-    "svg": ("image/svg+xml", {"scale": 4, "svgversion": 1.1}),
+    "svg": ("image/svg+xml", {"scale": 4, "light": "#fff"}),
     "png": ("image/png", {"scale": 6}),
 }
 
