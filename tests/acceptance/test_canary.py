@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.acceptance.authenticator import App, new_identity, read_picture
 from tests.acceptance.running import Up, wrong
 
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{12,}={0,2}")
@@ -38,9 +39,11 @@ def inside(data: bytes) -> Iterator[bytes]:
         yield bytes.fromhex(match.decode())
 
 
-def found(data: bytes, wanted: list[bytes], depth: int = 3) -> set[bytes]:
+def found(data: bytes, wanted: "list[bytes] | re.Pattern[bytes]", depth: int = 3) -> set[bytes]:
     """Which traces are in the bytes, or encoded in them to some depth."""
-    hits = set(re.findall(b"|".join(map(re.escape, wanted)), data))
+    if isinstance(wanted, list):
+        wanted = re.compile(b"|".join(map(re.escape, wanted)))
+    hits = set(wanted.findall(data))
     if depth:
         hits.update(*(found(part, wanted, depth - 1) for part in inside(data)))
     return hits
@@ -173,6 +176,69 @@ def test_no_code_and_no_number_is_kept_or_said(up: Up, to: str, long_codes: None
     assert leaks == {}
     assert any(name.endswith(".aof") for name in held)
     assert any(name == "log/worker.log" for name in held)
+
+
+def secrets_of(secret: str, codes: set[str], backup: list[str]) -> "re.Pattern[bytes]":
+    """What must not be found of an authenticator and of backup codes: the secret as Base32, bytes
+    and hexadecimal, the app's codes, and the backup codes as shown, typed and hashed.
+
+    A code of eight digits is no part of a longer number, such as a time.
+    """
+    raw = base64.b32decode(secret)
+    texts = [secret, secret.lower(), raw.hex()]
+    for code in backup:
+        texts += [code, code.replace("-", ""), code.lower()]
+    plain = [re.escape(text) for text in (raw, *(text.encode() for text in texts))]
+    numbers = [b"(?<![0-9])%s(?![0-9])" % code.encode() for code in codes]
+    return re.compile(b"|".join(plain + numbers))
+
+
+def test_no_secret_of_an_app_is_kept_or_said(up: Up) -> None:
+    """After enrolment, QR codes, wrong and right codes, challenges and backup codes no secret, no
+    code of the app and no backup code is in files, broker, database, logs or answers, but for the
+    one answer that is to show it."""
+    doors, owner = Answers(up), f"/Entities/{new_identity()}"
+    config = {"Config.CodeLength": "8", "Config.TimeStep": "60", "Config.Skew": "2"}
+    form = {"FriendlyName": "Phone", "FactorType": "totp", **config}
+    made = up.http.post(f"{up.path()}{owner}/Factors", data=form).json()
+    factor, secret = f"{owner}/Factors/{made['sid']}", made["binding"]["secret"]
+    app = App(made["binding"]["uri"])
+    codes = {app.code(step) for step in range(-2, 3)} | {app.wrong()}
+    for kind in ("svg", "png"):
+        picture = up.http.get(f"{up.path()}{factor}/QrCode.{kind}")
+        assert read_picture(picture.content) == [made["binding"]["uri"]]
+    doors.post(factor, AuthPayload=app.wrong())
+    doors.post(factor, AuthPayload=f"{app.code()} ")
+    assert doors.post(factor, AuthPayload=app.code(-2))["status"] == "verified"
+    for kind in ("svg", "png"):
+        doors.get(f"{factor}/QrCode.{kind}")
+    copy = form | {"Binding.Secret": secret}
+    assert doors.post(f"{owner}/Factors", **copy)["code"] == 60317
+    doors.post(f"{owner}/Factors", **copy | {"Binding.Secret": f"{secret}!"})
+    doors.post(f"{owner}/Factors", **copy | {"Config.Skew": secret})
+    started = doors.post(f"{owner}/Challenges", FactorSid=made["sid"])
+    challenge = f"{owner}/Challenges/{started['sid']}"
+    doors.post(challenge, AuthPayload=app.wrong())
+    assert doors.post(challenge, AuthPayload=app.code())["status"] == "approved"
+    doors.post(challenge, AuthPayload=app.code(1))
+    doors.post(f"{owner}/Challenges", FactorSid=made["sid"], AuthPayload=app.code())
+    shown = up.http.post(f"{up.path()}{owner}/BackupCodes").json()["codes"]
+    for code in (shown[0], shown[0], shown[1].lower(), f"{shown[2]}!"):
+        doors.post(f"{owner}/BackupCodes/Check", Code=code)
+    for path in ("", "/Factors", "/Challenges", "/BackupCodes"):
+        doors.get(f"{owner}{path}")
+    doors.get(factor)
+    doors.get(challenge)
+
+    wanted = secrets_of(secret, codes, shown)
+    held = {**doors.kept, **files(up), **tables(up), **broker_values(up)}
+    leaks = {name: hits for name, value in held.items() if (hits := found(value, wanted))}
+    assert leaks == {}
+    everything = b"".join(held.values())
+    assert started["sid"].encode() in everything, "the scan sees the rows"
+    for leak in (secret, shown[0], f"code={app.code()}"):
+        for form_of_it in (leak.encode(), base64.b64encode(f"x {leak}".encode())):
+            assert found(form_of_it, wanted), "the scan would find it"
 
 
 def test_the_scan_would_find_it(up: Up, to: str, long_codes: None) -> None:
