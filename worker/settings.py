@@ -150,7 +150,10 @@ class Settings(BaseSettings):
     )
     max_checks: int = Field(5, ge=1, le=10, description="guesses per verification")
     disable_after_failures: int = Field(
-        100, ge=1, le=100, description="wrong codes in a row that disable a number in a service, or a factor"
+        100,
+        ge=1,
+        le=100,
+        description="wrong codes in a row that disable a number in a service, or a factor",
     )
     ring_seconds: int = Field(25, ge=5, le=60, description="how long a call rings")
     call_seconds: int = Field(60, ge=20, le=600, description="how long a call may last")
