@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from tests.helpers import at_once, count, let_time_pass
 from tests.integration.conftest import ACCOUNT
@@ -49,7 +50,9 @@ def test_ten_codes_each_good_once(
     assert len(set(codes)) == 10
     check = parts.factors.check_backup_code
     for left, code in zip(range(9, -1, -1), codes, strict=True):
-        first, again = check(*where, code.lower()), check(*where, code)
+        with capture_logs() as lines:
+            first, again = check(*where, code.lower()), check(*where, code)
+        assert [(one["event"], one["remaining"]) for one in lines] == [("backup_code.used", left)]
         assert (first.accepted, first.remaining) == (True, left)
         assert (again.accepted, again.remaining) == (False, left)
         assert first.codes == again.codes == ()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import select, text, update
+from structlog.testing import capture_logs
 
 from tests.helpers import at_once, count, let_time_pass, wrong_code
 from tests.integration.conftest import ACCOUNT
@@ -310,8 +311,10 @@ def test_too_many_failures_disable_a_factor(make_parts: Callable[..., Sendcode])
     app, other = App(parts, service).verified(), App(parts, service).verified()
     bad = wrong_code(app.code())
     first, second = app.ask(), app.ask()
-    results = outcomes(at_once(20, lambda i: app.answer((first, second)[i % 2], bad)))
+    with capture_logs() as lines:
+        results = outcomes(at_once(20, lambda i: app.answer((first, second)[i % 2], bad)))
     assert (results["pending"], sum(results.values())) == (7, 20)
+    assert [(one["event"], one["factor"]) for one in lines] == [("factor.disabled", app.sid)]
     assert app.row.disabled_at
     assert refusal(app.ask) is FactorRefusal.DISABLED
     left = first if first.status == "pending" else second

@@ -5,6 +5,7 @@ import re
 import secrets
 import threading
 
+import structlog
 from argon2.low_level import Type, hash_secret
 from sqlalchemy import Connection, RowMapping, bindparam, case, delete, func, select, update
 
@@ -15,6 +16,8 @@ from worker.factors.base import Base
 from worker.factors.words import BackupCodes, Entity
 from worker.models import backup_codes, backup_sets
 from worker.states import FactorRefusal
+
+log = structlog.get_logger()
 
 CODES = 10
 CODE_BYTES = 10
@@ -137,6 +140,8 @@ class BackingUp(Base):
             if used:
                 connection.execute(_CLEAR, {"b_entity": entity.sid, "b_salt": taken["salt"]})
             left = _set(connection, entity)
+        if used:
+            log.info("backup_code.used", entity=entity.sid, remaining=left["remaining"])
         return BackupCodes(entity, left["remaining"], left["created_at"], accepted=bool(used))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import structlog
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -40,6 +41,8 @@ from worker.factors.words import (
 from worker.models import challenges, factors, new_sid
 from worker.states import FactorRefusal
 
+log = structlog.get_logger()
+
 HOUR = 3_600_000  # ms
 _f, _c = factors.c, challenges.c
 _seen = case((and_(_c.status == PENDING, _c.expires_at <= now_ms()), EXPIRED), else_=_c.status)
@@ -59,7 +62,7 @@ _TRY_FACTOR = (
             (and_(~_RIGHT, _f.failures + 1 >= bindparam("b_most")), now_ms()), else_=None
         ),
     )
-    .returning(factors.c.failures)
+    .returning(_f.failures, _f.disabled_at)
 )
 # The challenge's part: takes one of its guesses and decides. Where it has none, or ended, the
 # whole transaction is undone and nothing was compared.
@@ -157,6 +160,8 @@ class Challenging(Base):
             raise _why_refused(connection, sid)
         if tried is None:
             raise FactorRefusedError(FactorRefusal.DISABLED)
+        if tried.disabled_at is not None:
+            log.warning("factor.disabled", factor=factor["sid"])
         return row
 
     def _admit_challenge(self, connection: Connection, factor: RowMapping) -> None:
