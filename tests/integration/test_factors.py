@@ -494,6 +494,7 @@ def test_a_secret_is_sealed_for_its_own_row(parts: Sendcode, app: App, service: 
             kept = bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
             assert secret not in kept
             assert app.enrolled.secret.encode() not in kept
+    assert app.verify(wrong_code(app.code())) == other.verify(wrong_code(app.code()))
     other.set(secret_sealed=app.row.secret_sealed)
     with pytest.raises(InvalidTag):
         other.verify(app.code())
