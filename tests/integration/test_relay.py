@@ -75,9 +75,7 @@ def test_a_message_behind_a_newer_one_is_lost(
     assert queues.depth(parts.redis, "sms") == 2
 
 
-def test_a_backlog_leaves_time_for_the_rest(
-    relay: Relay, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_backlog_leaves_time_for_the_rest(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """However much is due, one look publishes a bounded part, and comes round to dead leases."""
     published: list[str] = []
 
