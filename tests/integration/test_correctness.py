@@ -181,7 +181,8 @@ def test_a_code_with_leading_zeros_is_a_string(
     code = code_of(parts, start(parts, service).sid)
     with pytest.raises(InvalidParameterError):
         check(parts, service, int(code))
-    assert check(parts, service, code.lstrip("0").rjust(4, "1")) == "pending"
+    with pytest.raises(InvalidParameterError):
+        check(parts, service, code.lstrip("0"))
     assert check(parts, service, code) == "approved"
 
 

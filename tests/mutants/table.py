@@ -62,7 +62,7 @@ MUTANTS = (
     _mutant(
         "hint-behind-a-newer-one-counts-as-waiting",
         "worker/relay.py",
-        "max(min(waiting, now) - SLACK, now - HINT_PATIENCE)",
+        "max(passed, now - HINT_PATIENCE)",
         "now - HINT_PATIENCE",
         RELAY + "test_a_message_behind_a_newer_one_is_lost",
     ),
