@@ -211,6 +211,9 @@ def _settings(broker_url: str, provider_url: str) -> dict[str, str]:
         "SENDCODE_TWILIO_ACCOUNT_SID": "AC" + "1" * 32,
         "SENDCODE_TWILIO_AUTH_TOKEN": "token",
         "SENDCODE_TWILIO_FROM": "+15005550006",
+        # A queue that is filled beforehand is a flood of one service, and old.
+        "SENDCODE_BUSY_STARTS": "0",
+        "SENDCODE_OVERLOAD_SECONDS": "0",
         "TUTORIAL_BROKER_URL": broker_url,
         "TUTORIAL_PROVIDER_URL": provider_url,
     }
