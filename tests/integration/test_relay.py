@@ -175,7 +175,8 @@ def test_a_large_backlog_is_published_in_batches(
     parts.redis.flushdb()
     relay.tick()
     named = [sid for sids in waiting(parts, "sms") for sid in sids]
-    assert len(named) == len(set(named)) == 1200
+    assert len(named) == len(set(named))
+    assert sum(sid.startswith("VLx") for sid in named) == 1200  # the first may be hinted anew
     assert max(len(sids) for sids in waiting(parts, "sms")) == 8
 
 
