@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from api_stub import callbacks, errors, health, sandbox_door
 from api_stub.parameters import BodyLimit
 from api_stub.verify_v2 import (
+    api_keys,
     backup_codes,
     challenges,
     entities,
@@ -27,6 +28,7 @@ from worker import settings as settings_module
 from worker.settings import Settings
 from worker.wiring import Sendcode
 
+_CREDENTIALS = "account sid and auth token, or an API key's sid and secret"
 STATIC = Path(__file__).parent / "static"
 
 
@@ -50,7 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(services.router)
     app.include_router(verifications.router)
-    for door in (entities, factors, challenges, backup_codes):
+    for door in (api_keys, entities, factors, challenges, backup_codes):
         app.include_router(door.router)
     app.include_router(callbacks.router)
     if settings.provider == "sandbox":
@@ -71,7 +73,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
         )
         document.setdefault("components", {})["securitySchemes"] = {
-            "account": {"type": "http", "scheme": "basic", "description": "account sid, auth token"}
+            "account": {"type": "http", "scheme": "basic", "description": _CREDENTIALS}
         }
         for path, operations in document["paths"].items():
             if path.startswith("/v2/"):

@@ -1,24 +1,51 @@
-"""Who calls: HTTP Basic with the account's sid and auth token, as Twilio's SDKs send it."""
+"""Who calls: HTTP Basic with the account's sid and auth token, as Twilio's SDKs send it, or with
+an API key's sid and secret.
+"""
 
 import base64
 import binascii
 import hmac
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 
-from api_stub.errors import AuthenticationError
+from api_stub.errors import AuthenticationError, ScopeMissingError
+from worker.api_keys import Scope
 from worker.settings import Settings
+from worker.wiring import Sendcode
 
 
-def account_of(request: Request) -> str:
-    """The account the caller proved to be.
+class Caller:
+    """The account that the caller proved to act for, with a key only where it has the scope.
 
     :raises AuthenticationError: no credentials, malformed ones, or wrong ones
+    :raises ScopeMissingError: a key without this scope
     """
-    settings: Settings = request.app.state.settings
-    if not is_account(settings, request.headers.get("authorization")):
-        raise AuthenticationError
-    return settings.account_sid
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    async def __call__(self, request: Request) -> str:
+        parts: Sendcode = request.app.state.parts
+        authorization = request.headers.get("authorization")
+        if is_account(parts.settings, authorization):
+            return parts.settings.account_sid
+        user, secret = _basic(authorization)
+        if not user.startswith(b"SK"):
+            raise AuthenticationError
+        sid = user.decode("ascii", "replace")
+        key = await run_in_threadpool(parts.api_keys.prove, sid, secret)
+        if key is None:
+            raise AuthenticationError
+        if not key.allows(self.scope):
+            raise ScopeMissingError(self.scope)
+        return key.account_sid
+
+
+may_start = Caller(Scope.START)
+may_check = Caller(Scope.CHECK)
+may_read = Caller(Scope.READ)
+may_administer = Caller(Scope.ADMIN)
 
 
 def is_account(settings: Settings, authorization: str | None) -> bool:

@@ -80,6 +80,13 @@ class AuthenticationError(ApiError):
         )
 
 
+class ScopeMissingError(ApiError):
+    def __init__(self, scope: str) -> None:
+        super().__init__(
+            403, 20003, f"Permission denied - the API key does not have the scope `{scope}`"
+        )
+
+
 def not_found(request: Request, details: Mapping[str, Any] | None = None) -> ApiError:
     parts = request.url.path.removeprefix("/v2").split("/")
     resource = "/".join(part if _HARMLESS.fullmatch(part) else "-" for part in parts[:8])

@@ -78,6 +78,19 @@ class Parameters:
             return int(value)
         raise self.refusal(name, "must be a whole number")
 
+    def only(self, *names: str) -> None:
+        """
+        :raises ApiError: a parameter of another name is given
+        """
+        unknown = [name for name in self._values if name not in names]
+        if unknown:
+            known = ", ".join(names)
+            raise ApiError(400, 20001, f"Unknown parameters: there are {known or 'none'}")
+
+    def items(self) -> list[tuple[str, Any]]:
+        """What was given, by name."""
+        return list(self._values.items())
+
     def given(self, name: str) -> bool:
         return self._values.get(name) not in (None, "")
 

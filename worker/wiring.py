@@ -12,6 +12,7 @@ from celery import Celery
 from redis.sentinel import Sentinel
 
 from worker import celery_app
+from worker.api_keys import ApiKeys
 from worker.circuits import Circuits
 from worker.codes import Keyring
 from worker.db import Database
@@ -89,6 +90,10 @@ class Sendcode:
     def provider_tokens(self) -> dict[str, str]:
         """By the provider account's sid: what its callbacks are signed with."""
         return {s.account_sid: s.auth_token for s in self.settings.all_senders()}
+
+    @cached_property
+    def api_keys(self) -> ApiKeys:
+        return ApiKeys(self.db)
 
     @cached_property
     def services(self) -> Services:

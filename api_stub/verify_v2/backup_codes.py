@@ -5,7 +5,16 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from api_stub.verify_v2 import factor_shapes
-from api_stub.verify_v2.factor_words import NO_STORE, Account, Given, ServiceSid, base, room
+from api_stub.verify_v2.factor_words import (
+    NO_STORE,
+    Checker,
+    Given,
+    Reader,
+    ServiceSid,
+    Starter,
+    base,
+    room,
+)
 from api_stub.verify_v2.openapi import BACKUP_CHECK, form
 
 router = APIRouter(
@@ -15,7 +24,7 @@ router = APIRouter(
 
 @router.post("", status_code=201)
 async def create(
-    request: Request, account: Account, service_sid: ServiceSid, identity: str
+    request: Request, account: Starter, service_sid: ServiceSid, identity: str
 ) -> JSONResponse:
     """Ten new codes in place of the old ones. The answer alone has them."""
     made = await run_in_threadpool(room(request).make_backup_codes, account, service_sid, identity)
@@ -24,7 +33,7 @@ async def create(
 
 @router.get("")
 async def fetch(
-    request: Request, account: Account, service_sid: ServiceSid, identity: str
+    request: Request, account: Reader, service_sid: ServiceSid, identity: str
 ) -> JSONResponse:
     """How many are left, never the codes."""
     found = await run_in_threadpool(
@@ -35,7 +44,7 @@ async def fetch(
 
 @router.post("/Check", openapi_extra=form(BACKUP_CHECK, required=["Code"]))
 async def check(
-    request: Request, account: Account, service_sid: ServiceSid, identity: str, given: Given
+    request: Request, account: Checker, service_sid: ServiceSid, identity: str, given: Given
 ) -> JSONResponse:
     """A wrong code answers 200 too: `valid` is false and `status` is `pending`."""
     checked = await run_in_threadpool(

@@ -10,9 +10,10 @@ from api_stub.parameters import Parameters, page_asked, query
 from api_stub.verify_v2 import factor_shapes, shapes
 from api_stub.verify_v2.factor_words import (
     INVALID,
-    Account,
     ChallengeSid,
+    Checker,
     Given,
+    Reader,
     ServiceSid,
     base,
     details,
@@ -38,7 +39,7 @@ def _factor_sid(given: Parameters, sid: str) -> str:
 
 @router.post("", status_code=201, openapi_extra=form(CHALLENGE, required=["FactorSid"]))
 async def create(
-    request: Request, account: Account, service_sid: ServiceSid, identity: str, given: Given
+    request: Request, account: Checker, service_sid: ServiceSid, identity: str, given: Given
 ) -> JSONResponse:
     """A wrong `AuthPayload` answers 201 too, and the challenge stays `pending`."""
     asked = Asked(
@@ -60,7 +61,7 @@ async def create(
 
 @router.get("")
 async def page(
-    request: Request, account: Account, service_sid: ServiceSid, identity: str
+    request: Request, account: Reader, service_sid: ServiceSid, identity: str
 ) -> JSONResponse:
     asked = query(request).refusing_with(INVALID)
     size, number = page_asked(asked)
@@ -98,7 +99,7 @@ async def page(
 
 @router.get("/{sid}")
 async def fetch(
-    request: Request, account: Account, service_sid: ServiceSid, identity: str, sid: ChallengeSid
+    request: Request, account: Reader, service_sid: ServiceSid, identity: str, sid: ChallengeSid
 ) -> JSONResponse:
     found = await run_in_threadpool(
         room(request).fetch_challenge, account, service_sid, identity, sid
@@ -109,7 +110,7 @@ async def fetch(
 @router.post("/{sid}", openapi_extra=form(ANSWER))
 async def answer(
     request: Request,
-    account: Account,
+    account: Checker,
     service_sid: ServiceSid,
     identity: str,
     sid: ChallengeSid,

@@ -6,7 +6,16 @@ from fastapi.responses import JSONResponse
 
 from api_stub.parameters import page_asked, query
 from api_stub.verify_v2 import factor_shapes, shapes
-from api_stub.verify_v2.factor_words import INVALID, Account, Given, ServiceSid, base, room
+from api_stub.verify_v2.factor_words import (
+    INVALID,
+    Admin,
+    Given,
+    Reader,
+    ServiceSid,
+    Starter,
+    base,
+    room,
+)
 from api_stub.verify_v2.openapi import ENTITY, form
 
 router = APIRouter(prefix="/v2/Services/{service_sid}/Entities", tags=["Entities"])
@@ -14,7 +23,7 @@ router = APIRouter(prefix="/v2/Services/{service_sid}/Entities", tags=["Entities
 
 @router.post("", status_code=201, openapi_extra=form(ENTITY, required=["Identity"]))
 async def create(
-    request: Request, account: Account, service_sid: ServiceSid, given: Given
+    request: Request, account: Starter, service_sid: ServiceSid, given: Given
 ) -> JSONResponse:
     identity = given.required("Identity")
     made = await run_in_threadpool(room(request).create_entity, account, service_sid, identity)
@@ -22,7 +31,7 @@ async def create(
 
 
 @router.get("")
-async def page(request: Request, account: Account, service_sid: ServiceSid) -> JSONResponse:
+async def page(request: Request, account: Reader, service_sid: ServiceSid) -> JSONResponse:
     size, number = page_asked(query(request).refusing_with(INVALID))
     found = await run_in_threadpool(
         room(request).list_entities, account, service_sid, limit=size + 1, offset=number * size
@@ -41,7 +50,7 @@ async def page(request: Request, account: Account, service_sid: ServiceSid) -> J
 
 @router.get("/{identity}")
 async def fetch(
-    request: Request, account: Account, service_sid: ServiceSid, identity: str
+    request: Request, account: Reader, service_sid: ServiceSid, identity: str
 ) -> JSONResponse:
     found = await run_in_threadpool(room(request).fetch_entity, account, service_sid, identity)
     return JSONResponse(factor_shapes.entity(found, base(request)))
@@ -49,7 +58,7 @@ async def fetch(
 
 @router.delete("/{identity}", status_code=204)
 async def delete(
-    request: Request, account: Account, service_sid: ServiceSid, identity: str
+    request: Request, account: Admin, service_sid: ServiceSid, identity: str
 ) -> Response:
     await run_in_threadpool(room(request).delete_entity, account, service_sid, identity)
     return Response(status_code=204)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 
-from api_stub.auth import account_of
+from api_stub.auth import may_administer, may_check, may_read, may_start
 from api_stub.parameters import Parameters, is_plain, parameters
 from api_stub.verify_v2.openapi import SERVICE_SID
 from worker.factors import Change, Factors
@@ -22,7 +22,10 @@ async def _parameters(request: Request) -> Parameters:
     return (await parameters(request)).refusing_with(INVALID)
 
 
-Account = Annotated[str, Depends(account_of)]
+Starter = Annotated[str, Depends(may_start)]
+Checker = Annotated[str, Depends(may_check)]
+Reader = Annotated[str, Depends(may_read)]
+Admin = Annotated[str, Depends(may_administer)]
 ServiceSid = Annotated[str, Path(pattern=SERVICE_SID)]
 FactorSid = Annotated[str, Path(pattern=r"^YF[0-9a-f]{32}$")]
 ChallengeSid = Annotated[str, Path(pattern=r"^YC[0-9a-f]{32}$")]

@@ -14,10 +14,13 @@ from api_stub.verify_v2 import factor_shapes, shapes
 from api_stub.verify_v2.factor_words import (
     INVALID,
     NO_STORE,
-    Account,
+    Admin,
+    Checker,
     FactorSid,
     Given,
+    Reader,
     ServiceSid,
+    Starter,
     base,
     change,
     room,
@@ -50,7 +53,7 @@ def _refuse_other_types(given: Parameters) -> None:
     "", status_code=201, openapi_extra=form(FACTOR, required=["FriendlyName", "FactorType"])
 )
 async def create(
-    request: Request, account: Account, service_sid: ServiceSid, identity: str, given: Given
+    request: Request, account: Starter, service_sid: ServiceSid, identity: str, given: Given
 ) -> JSONResponse:
     """The answer alone has the secret."""
     _refuse_other_types(given)
@@ -69,7 +72,7 @@ async def create(
 
 @router.get("")
 async def page(
-    request: Request, account: Account, service_sid: ServiceSid, identity: str
+    request: Request, account: Reader, service_sid: ServiceSid, identity: str
 ) -> JSONResponse:
     size, number = page_asked(query(request).refusing_with(INVALID))
     found = await run_in_threadpool(
@@ -94,7 +97,7 @@ async def page(
 
 @router.get("/{sid}")
 async def fetch(
-    request: Request, account: Account, service_sid: ServiceSid, identity: str, sid: FactorSid
+    request: Request, account: Reader, service_sid: ServiceSid, identity: str, sid: FactorSid
 ) -> JSONResponse:
     found = await run_in_threadpool(room(request).fetch_factor, account, service_sid, identity, sid)
     return JSONResponse(factor_shapes.factor(found, base(request)))
@@ -103,7 +106,7 @@ async def fetch(
 @router.post("/{sid}", openapi_extra=form(FACTOR_CHANGE))
 async def update(
     request: Request,
-    account: Account,
+    account: Checker,
     service_sid: ServiceSid,
     identity: str,
     sid: FactorSid,
@@ -124,7 +127,7 @@ async def update(
 
 @router.delete("/{sid}", status_code=204)
 async def delete(
-    request: Request, account: Account, service_sid: ServiceSid, identity: str, sid: FactorSid
+    request: Request, account: Admin, service_sid: ServiceSid, identity: str, sid: FactorSid
 ) -> Response:
     await run_in_threadpool(room(request).delete_factor, account, service_sid, identity, sid)
     return Response(status_code=204)
@@ -132,7 +135,7 @@ async def delete(
 
 @router.get("/{sid}/QrCode.svg", response_class=Response)
 async def svg(
-    request: Request, account: Account, service_sid: ServiceSid, identity: str, sid: FactorSid
+    request: Request, account: Starter, service_sid: ServiceSid, identity: str, sid: FactorSid
 ) -> Response:
     """The otpauth URI as a picture, while the factor is unverified. Ours, not Twilio's."""
     return await run_in_threadpool(
@@ -142,7 +145,7 @@ async def svg(
 
 @router.get("/{sid}/QrCode.png", response_class=Response)
 async def png(
-    request: Request, account: Account, service_sid: ServiceSid, identity: str, sid: FactorSid
+    request: Request, account: Starter, service_sid: ServiceSid, identity: str, sid: FactorSid
 ) -> Response:
     """The otpauth URI as a picture, while the factor is unverified. Ours, not Twilio's."""
     return await run_in_threadpool(

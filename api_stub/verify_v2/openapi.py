@@ -39,6 +39,10 @@ START: dict[str, Any] = {
     "CustomFriendlyName": {"type": "string", "maxLength": 30},
     "AppHash": {"type": "string", "pattern": "^[A-Za-z0-9+/]{11}$"},
 }
+API_KEY: dict[str, Any] = {
+    "FriendlyName": {"type": "string", "maxLength": 64},
+    "Scopes": _TEXT | {"description": "some of start, check, read, admin, comma-separated"},
+}
 STATUS: dict[str, Any] = {"Status": {"type": "string", "enum": ["canceled", "approved"]}}
 CHECK: dict[str, Any] = {
     "Code": {"type": "string", "pattern": "^[0-9]{4,10}$"},
@@ -86,4 +90,16 @@ def form(properties: Mapping[str, Any], required: Sequence[str] = ()) -> dict[st
             "required": bool(required),
             "content": {kind: {"schema": schema} for kind in kinds},
         }
+    }
+
+
+def listing(filters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The query of a list: its page, and what it may be filtered by."""
+    paging = {"PageSize": _number(1, 1000), "Page": {"type": "integer", "minimum": 0}}
+    found = {**paging, "PageToken": _TEXT, **(filters or {})}
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "required": False, "schema": schema}
+            for name, schema in found.items()
+        ]
     }

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from api_stub.auth import account_of
+from api_stub.auth import may_administer, may_read
 from api_stub.errors import ApiError, invalid
 from api_stub.parameters import Parameters, page_asked, parameters, query
 from api_stub.verify_v2 import shapes
@@ -17,7 +17,8 @@ from worker.plan import read_plan
 from worker.wiring import Sendcode
 
 router = APIRouter(prefix="/v2", tags=["Services"])
-Account = Annotated[str, Depends(account_of)]
+Admin = Annotated[str, Depends(may_administer)]
+Reader = Annotated[str, Depends(may_read)]
 ServiceSid = Annotated[str, Path(pattern=SERVICE_SID)]
 Given = Annotated[Parameters, Depends(parameters)]
 
@@ -78,7 +79,7 @@ def _base(request: Request) -> str:
 
 
 @router.post("/Services", status_code=201, openapi_extra=form(SERVICE, required=["FriendlyName"]))
-async def create(request: Request, account: Account, given: Given) -> JSONResponse:
+async def create(request: Request, account: Admin, given: Given) -> JSONResponse:
     name = given.required("FriendlyName")
     made = await run_in_threadpool(
         _parts(request).services.create,
@@ -91,7 +92,7 @@ async def create(request: Request, account: Account, given: Given) -> JSONRespon
 
 
 @router.get("/Services")
-async def page(request: Request, account: Account) -> JSONResponse:
+async def page(request: Request, account: Reader) -> JSONResponse:
     size, number = page_asked(query(request))
     found = await run_in_threadpool(
         _parts(request).services.page, account, limit=size + 1, offset=number * size
@@ -109,13 +110,13 @@ async def page(request: Request, account: Account) -> JSONResponse:
 
 
 @router.get("/Services/{sid}")
-async def fetch(request: Request, account: Account, sid: ServiceSid) -> JSONResponse:
+async def fetch(request: Request, account: Reader, sid: ServiceSid) -> JSONResponse:
     found = await run_in_threadpool(_parts(request).services.fetch, account, sid)
     return JSONResponse(shapes.service(found, _base(request)))
 
 
 @router.post("/Services/{sid}", openapi_extra=form(SERVICE))
-async def update(request: Request, account: Account, sid: ServiceSid, given: Given) -> JSONResponse:
+async def update(request: Request, account: Admin, sid: ServiceSid, given: Given) -> JSONResponse:
     settings = _settings(given)
     if given.given("FriendlyName"):
         settings["friendly_name"] = given.required("FriendlyName")
@@ -129,6 +130,6 @@ async def update(request: Request, account: Account, sid: ServiceSid, given: Giv
 
 
 @router.delete("/Services/{sid}", status_code=204)
-async def delete(request: Request, account: Account, sid: ServiceSid) -> Response:
+async def delete(request: Request, account: Admin, sid: ServiceSid) -> Response:
     await run_in_threadpool(_parts(request).services.delete, account, sid)
     return Response(status_code=204)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from api_stub.auth import account_of
+from api_stub.auth import may_check, may_read, may_start
 from api_stub.errors import ApiError, invalid, not_found
 from api_stub.parameters import Parameters, parameters
 from api_stub.verify_v2 import shapes
@@ -18,7 +18,9 @@ from worker.verifications import Start
 from worker.wiring import Sendcode
 
 router = APIRouter(prefix="/v2/Services/{service_sid}", tags=["Verifications"])
-Account = Annotated[str, Depends(account_of)]
+Starter = Annotated[str, Depends(may_start)]
+Checker = Annotated[str, Depends(may_check)]
+Reader = Annotated[str, Depends(may_read)]
 ServiceSid = Annotated[str, Path(pattern=SERVICE_SID)]
 Given = Annotated[Parameters, Depends(parameters)]
 
@@ -66,7 +68,7 @@ def _target(sid: str) -> dict[str, Any]:
     openapi_extra=form(START, required=["To", "Channel"]),
 )
 async def start(
-    request: Request, account: Account, service_sid: ServiceSid, given: Given
+    request: Request, account: Starter, service_sid: ServiceSid, given: Given
 ) -> JSONResponse:
     for name, (status, code, message) in _UNSUPPORTED.items():
         if given.given(name):
@@ -94,7 +96,7 @@ async def start(
 
 @router.get("/Verifications/{sid}")
 async def fetch(
-    request: Request, account: Account, service_sid: ServiceSid, sid: str
+    request: Request, account: Reader, service_sid: ServiceSid, sid: str
 ) -> JSONResponse:
     parts = _parts(request)
     found = await run_in_threadpool(parts.verifications.fetch, account, service_sid, **_target(sid))
@@ -105,7 +107,7 @@ async def fetch(
 
 @router.post("/Verifications/{sid}", openapi_extra=form(STATUS, required=["Status"]))
 async def end(
-    request: Request, account: Account, service_sid: ServiceSid, sid: str, given: Given
+    request: Request, account: Checker, service_sid: ServiceSid, sid: str, given: Given
 ) -> JSONResponse:
     status = given.required("Status").lower()
     if status not in ("canceled", "approved"):
@@ -123,7 +125,7 @@ async def end(
 
 @router.post("/VerificationCheck", openapi_extra=form(CHECK, required=["Code"]))
 async def check(
-    request: Request, account: Account, service_sid: ServiceSid, given: Given
+    request: Request, account: Checker, service_sid: ServiceSid, given: Given
 ) -> JSONResponse:
     to, sid = given.text("To"), given.text("VerificationSid")
     if not to and not sid:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.acceptance.running import Up, until, wrong
@@ -170,3 +171,21 @@ def test_wrong_settings_are_loud(up: Up) -> None:
     assert "SENDCODE_SECRET_KEYS" in errors
     assert "c2hvcnQ" not in errors
     assert "Traceback" not in errors
+
+
+def test_api_keys(up: Up) -> None:
+    """`api-keys` makes a key that opens a door of its scope, lists it without its secret, and ends
+    it.
+    """
+    made = result(up, "api-keys", "create", "Reader", "--scope", "read")
+    pair = (made["sid"], made["secret"])
+    with httpx.Client(base_url=up.url, auth=pair, trust_env=False) as client:
+        assert client.get("/v2/Services").status_code == 200
+        assert client.post("/v2/Services", data={"FriendlyName": "No"}).status_code == 403
+        listed = next(k for k in result(up, "api-keys", "list") if k["sid"] == made["sid"])
+        assert (listed["scopes"], listed["last_used_at"] is None) == (["read"], False)
+        assert made["secret"] not in json.dumps(listed)
+        assert result(up, "api-keys", "revoke", made["sid"]) == {"revoked": True}
+        until(lambda: client.get("/v2/Services").status_code == 401, about="the key's end")
+    assert run(up, "api-keys", "revoke", made["sid"])[0] == NOT_FOUND
+    assert run(up, "api-keys", "create", "None", "--scope", "root")[0] == USAGE

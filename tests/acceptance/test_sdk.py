@@ -172,6 +172,19 @@ def test_bad_credentials(up: Up, client: Client) -> None:
         assert refusal(lambda s=services: s.create(friendly_name="Mine")) == (401, 20003)
 
 
+def test_an_api_key(up: Up, to: str) -> None:
+    """The SDK with an API key in the token's place starts and checks, and may do no more."""
+    form = {"FriendlyName": "SDK", "Scopes": "start,check"}
+    key = up.http.post("/v2/ApiKeys", data=form).json()
+    client = Client(key["sid"], key["secret"], up.credentials[0])
+    client.verify.base_url = up.url
+    service = client.verify.v2.services(up.account["SENDCODE_SERVICE_SID"])
+    service.verifications.create(to=to, channel="sms")
+    checked = service.verification_checks.create(to=to, code=up.wait(to)["code"])
+    assert (checked.status, checked.account_sid) == ("approved", up.credentials[0])
+    assert refusal(service.fetch) == (403, 20003)
+
+
 def test_dates_are_dates(up: Up, service: Any, to: str) -> None:
     """The SDK reads every date as a datetime: services, verifications and checks."""
     started = service.verifications.create(to=to, channel="sms")

@@ -1,12 +1,14 @@
 """Every route of the doors is known, and asks who calls or says why it need not."""
 
 import itertools
+import re
 
 import pytest
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from api_stub.app import create_app
+from api_stub.auth import Caller
 from tests.unit.test_settings import COMPLETE
 from worker.settings import load
 
@@ -21,8 +23,42 @@ OPEN = {
     "/callbacks/twilio/{channel}/{delivery_sid}",
     "/sandbox/{path:path}",
 }
-# What compares a code goes through the one check that counts.
 ENTITY = "/v2/Services/{service_sid}/Entities/{identity}"
+# The scope that an API key needs for each route; the account's own token passes everywhere.
+SCOPES = {
+    ("POST", "/v2/Services"): "admin",
+    ("GET", "/v2/Services"): "read",
+    ("GET", "/v2/Services/{sid}"): "read",
+    ("POST", "/v2/Services/{sid}"): "admin",
+    ("DELETE", "/v2/Services/{sid}"): "admin",
+    ("POST", "/v2/Services/{service_sid}/Verifications"): "start",
+    ("GET", "/v2/Services/{service_sid}/Verifications/{sid}"): "read",
+    ("POST", "/v2/Services/{service_sid}/Verifications/{sid}"): "check",
+    ("POST", "/v2/Services/{service_sid}/VerificationCheck"): "check",
+    ("POST", "/v2/Services/{service_sid}/Entities"): "start",
+    ("GET", "/v2/Services/{service_sid}/Entities"): "read",
+    ("GET", ENTITY): "read",
+    ("DELETE", ENTITY): "admin",
+    ("POST", f"{ENTITY}/Factors"): "start",
+    ("GET", f"{ENTITY}/Factors"): "read",
+    ("GET", f"{ENTITY}/Factors/{{sid}}"): "read",
+    ("POST", f"{ENTITY}/Factors/{{sid}}"): "check",
+    ("DELETE", f"{ENTITY}/Factors/{{sid}}"): "admin",
+    ("GET", f"{ENTITY}/Factors/{{sid}}/QrCode.svg"): "start",
+    ("GET", f"{ENTITY}/Factors/{{sid}}/QrCode.png"): "start",
+    ("POST", f"{ENTITY}/Challenges"): "check",
+    ("GET", f"{ENTITY}/Challenges"): "read",
+    ("GET", f"{ENTITY}/Challenges/{{sid}}"): "read",
+    ("POST", f"{ENTITY}/Challenges/{{sid}}"): "check",
+    ("POST", f"{ENTITY}/BackupCodes"): "start",
+    ("GET", f"{ENTITY}/BackupCodes"): "read",
+    ("POST", f"{ENTITY}/BackupCodes/Check"): "check",
+    ("POST", "/v2/ApiKeys"): "admin",
+    ("GET", "/v2/ApiKeys"): "admin",
+    ("GET", "/v2/ApiKeys/{sid}"): "admin",
+    ("DELETE", "/v2/ApiKeys/{sid}"): "admin",
+}
+# What compares a code goes through the one check that counts.
 COMPARES = {"/v2/Services/{service_sid}/VerificationCheck", f"{ENTITY}/BackupCodes/Check"}
 # What may show a secret, and what compares a code of an authenticator app.
 SHOWS = {
@@ -43,8 +79,8 @@ def test_every_route_but_the_open_ones_refuses_a_stranger() -> None:
     for route, headers in itertools.product(_all_routes(), strangers):
         if route.path in OPEN:
             continue
-        sid = "VA" + "0" * 32
-        path = route.path.format(sid=sid, service_sid=sid, identity="user-0001")
+        filled = route.path.replace("{identity}", "user-0001")
+        path = re.sub(r"{\w+}", "VA" + "0" * 32, filled)
         for method in route.methods or ():
             answer = client.request(method, path, headers=headers)
             assert answer.status_code == 401, (method, route.path)
@@ -61,6 +97,18 @@ def _all_routes() -> list[APIRoute]:
             found.append(route)
         pending.extend(getattr(getattr(route, "original_router", None), "routes", []))
     return found
+
+
+def test_every_route_asks_for_its_scope() -> None:
+    """Each route asks for exactly the scope in the table; one without a scope fails by name."""
+    found = {}
+    for route in _all_routes():
+        if route.path in OPEN:
+            continue
+        scopes = [d.call.scope for d in route.dependant.dependencies if isinstance(d.call, Caller)]
+        assert len(scopes) == 1, f"{route.path} asks for no scope, or for several"
+        found.update({(method, route.path): scopes[0] for method in route.methods or ()})
+    assert found == SCOPES
 
 
 def test_the_doors_have_the_routes_they_should() -> None:

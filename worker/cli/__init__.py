@@ -4,7 +4,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused (limit, wron
 5 broker or database unreachable.
 """
 
-from worker.cli import codes, factors, keys, processes, services
+from worker.cli import api_keys, codes, factors, keys, processes, services
 from worker.cli.base import main
 
-__all__ = ["codes", "factors", "keys", "main", "processes", "services"]
+__all__ = ["api_keys", "codes", "factors", "keys", "main", "processes", "services"]

@@ -2,7 +2,10 @@
 
 from alembic import context
 
+from worker import door_tables
 from worker.models import metadata
+
+_ = door_tables
 
 context.configure(
     connection=context.config.attributes["connection"],
