@@ -16,12 +16,17 @@ from api_stub import callbacks, errors, health, sandbox_door
 from api_stub.parameters import BodyLimit
 from api_stub.verify_v2 import (
     api_keys,
+    attempts,
     backup_codes,
     challenges,
     entities,
     factors,
+    messaging,
+    safelist,
     services,
+    templates,
     verifications,
+    webhooks,
 )
 from worker import __version__, logs
 from worker import settings as settings_module
@@ -52,8 +57,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(services.router)
     app.include_router(verifications.router)
-    for door in (api_keys, entities, factors, challenges, backup_codes):
+    for door in (entities, factors, challenges, backup_codes):
         app.include_router(door.router)
+    for resource in (api_keys, attempts, messaging, safelist, templates, webhooks):
+        app.include_router(resource.router)
     app.include_router(callbacks.router)
     if settings.provider == "sandbox":
         app.include_router(sandbox_door.router)

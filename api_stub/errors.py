@@ -15,8 +15,10 @@ from api_stub.factor_refusals import FACTOR_FIELDS, FACTOR_REFUSALS
 from worker.db import UNAVAILABLE
 from worker.errors import (
     ChecksSpentError,
+    ConflictError,
     FactorParameterError,
     FactorRefusedError,
+    InUseError,
     InvalidParameterError,
     KeyMissingError,
     LimitReachedError,
@@ -32,6 +34,10 @@ from worker.errors import (
 _HARMLESS = re.compile(r"|[A-Za-z_]{1,40}|v[12]|[A-Z]{2}[0-9a-f]{32}", re.ASCII)
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z.-]{0,63}", re.ASCII)  # a caller's own may hold anything
+_CONFLICTS = {
+    "messaging configuration": (60213, "A messaging configuration exists for this country"),
+    "safe-listed number": (60411, "The phone number is on the safe list already"),
+}
 
 log = structlog.get_logger()
 
@@ -146,6 +152,11 @@ def translate(request: Request, error: Exception) -> ApiError:
                 "A request with this Idempotency-Key is being answered",
                 headers={"Retry-After": "1"},
             )
+        case ConflictError():
+            code, message = _CONFLICTS[error.kind]
+            return ApiError(400, code, message)
+        case InUseError():
+            return invalid("Sid", str(error))
         case RequestConflictError():
             return ApiError(422, 20422, "The Idempotency-Key was used for another request")
         case _ if isinstance(error, (LimitsUnavailableError, KeyMissingError, *UNAVAILABLE)):
@@ -197,6 +208,8 @@ def install(app: FastAPI) -> None:
         OverloadedError,
         RequestConflictError,
         RequestRunningError,
+        ConflictError,
+        InUseError,
         LimitsUnavailableError,
         KeyMissingError,
         *UNAVAILABLE,

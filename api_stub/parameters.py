@@ -12,7 +12,8 @@ from api_stub.errors import ApiError, invalid
 
 MAX_BODY = 64 * 1024
 MAX_VALUE = 4096
-REPEATABLE = frozenset({"Details.Fields"})  # lists come as one name given several times
+# Lists come as one name given several times.
+REPEATABLE = frozenset({"Details.Fields", "EventTypes"})
 
 
 class Parameters:

@@ -6,7 +6,6 @@ import re
 import secrets
 import threading
 import time
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,12 +15,12 @@ from sqlalchemy import RowMapping, insert, or_, select, update
 from worker.db import Database, now_ms
 from worker.door_tables import api_keys
 from worker.errors import InvalidParameterError, NotFoundError
+from worker.labels import check_label
 from worker.models import new_sid
 from worker.paging import Slice, Window, look
 
 CACHE_SECONDS = 5.0  # how long a revoked key may still pass in a process that knows it
 MAX_CACHED = 1000
-MAX_NAME = 64
 USE_STEP = 60_000  # ms: how exact `last_used_at` is
 _SID = re.compile(r"SK[0-9a-f]{32}", re.ASCII)
 _k = api_keys.c
@@ -71,7 +70,7 @@ class ApiKeys:
             .values(
                 sid=new_sid("SK"),
                 account_sid=account_sid,
-                friendly_name=_name(friendly_name),
+                friendly_name=check_label("FriendlyName", friendly_name),
                 secret_digest=_digest(secret.encode()),
                 scopes=_scopes(scopes),
                 created_at=now_ms(),
@@ -175,13 +174,6 @@ def _used(row: RowMapping) -> RowMapping:
 def _digest(secret: bytes) -> bytes:
     # Fast on purpose: 256 random bits cannot be guessed, so nothing has to be slowed down.
     return hashlib.sha256(secret).digest()
-
-
-def _name(given: str) -> str:
-    name = given.strip(" ")
-    if not 1 <= len(name) <= MAX_NAME or any(unicodedata.category(c)[0] == "C" for c in name):
-        raise InvalidParameterError("FriendlyName", f"must have 1 to {MAX_NAME} visible characters")
-    return name
 
 
 def _scopes(given: Iterable[str]) -> list[str]:

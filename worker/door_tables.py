@@ -1,6 +1,15 @@
 """The tables behind the doors' own resources. Times and sids are as in `worker.models`."""
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, String, Table
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+)
 from sqlalchemy.types import JSON
 
 from worker.models import metadata
@@ -17,4 +26,74 @@ api_keys = Table(
     Column("last_used_at", BigInteger),  # to the minute
     Column("revoked_at", BigInteger),
     Index(None, "account_sid", "sid"),
+)
+
+templates = Table(
+    "templates",
+    metadata,
+    Column("sid", String(34), primary_key=True),
+    Column("account_sid", String(34), nullable=False),
+    Column("friendly_name", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index(None, "account_sid", "sid"),
+)
+
+template_texts = Table(
+    "template_texts",
+    metadata,
+    Column(
+        "template_sid",
+        String(34),
+        ForeignKey("templates.sid", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("locale", String(8), primary_key=True),
+    Column("text", String(160), nullable=False),
+    Column("is_default", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+safe_numbers = Table(
+    "safe_numbers",
+    metadata,
+    Column("sid", String(34), primary_key=True),
+    Column("account_sid", String(34), nullable=False),
+    Column("key_id", String(16), nullable=False),  # the secret key behind the next two
+    Column("number_index", LargeBinary(32), nullable=False),
+    Column("number_sealed", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "account_sid", "number_index", unique=True),
+)
+
+factor_webhooks = Table(  # Verify's own, of push factors
+    "factor_webhooks",
+    metadata,
+    Column("sid", String(34), primary_key=True),
+    Column("account_sid", String(34), nullable=False),
+    Column(
+        "service_sid", String(34), ForeignKey("services.sid", ondelete="CASCADE"), nullable=False
+    ),
+    Column("friendly_name", String(64), nullable=False),
+    Column("event_types", JSON, nullable=False),
+    Column("webhook_url", String(2048), nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("version", String(2), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index(None, "service_sid", "sid"),
+)
+
+messaging_configurations = Table(
+    "messaging_configurations",
+    metadata,
+    Column(
+        "service_sid", String(34), ForeignKey("services.sid", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("country", String(3), primary_key=True),  # ISO 3166 alpha-2, or `all`
+    Column("account_sid", String(34), nullable=False),
+    Column("messaging_service_sid", String(34), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
 )

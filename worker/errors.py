@@ -44,6 +44,29 @@ class NotFoundError(SendcodeError):
         self.kind = kind
 
 
+class TemplateNotFoundError(NotFoundError):
+    """No such template, or it has no text in the locale that was asked for."""
+
+    def __init__(self, *, locale: bool = False) -> None:
+        super().__init__("template text in this locale" if locale else "template")
+        self.locale = locale
+
+
+class ConflictError(SendcodeError):
+    """There is one of this name already.
+
+    :param kind: what is there twice
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"{kind} exists already")
+        self.kind = kind
+
+
+class InUseError(SendcodeError):
+    """It cannot go while something else needs it."""
+
+
 class LimitReachedError(SendcodeError):
     """A limit refuses this send; `retry_after` says when to come back.
 

@@ -52,6 +52,7 @@ services = Table(
     Column("do_not_share", Boolean, nullable=False),
     Column("plan", JSON, nullable=False),  # what follows a text that does not arrive
     Column("web_origin", String(253)),  # host of the origin-bound last line
+    Column("default_template_sid", String(34)),  # its texts in place of ours
     Column("twilio_only", JSON, nullable=False),  # settings we keep for Twilio's shape alone
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
@@ -77,6 +78,7 @@ verifications = Table(
     Column("channel", String(4), nullable=False),  # the last one used
     Column("friendly_name", String(32)),  # overrides the service's
     Column("app_hash", String(11)),
+    Column("template_sid", String(34)),
     Column("status", String(20), nullable=False),
     Column("checks", Integer, nullable=False),
     Column("max_checks", Integer, nullable=False),

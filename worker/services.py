@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from worker.db import Database, now_ms
+from worker.door_tables import templates
 from worker.errors import InvalidParameterError, NotFoundError
 from worker.messages import check_brand, check_origin
 from worker.models import new_sid, services, verifications
@@ -30,6 +31,7 @@ class Service:
     do_not_share: bool
     plan: Sequence[Mapping[str, Any]]
     web_origin: str | None
+    default_template_sid: str | None
     twilio_only: Mapping[str, Any]
     created_at: int
     updated_at: int
@@ -43,6 +45,7 @@ _DEFAULTS: dict[str, Any] = {
     "do_not_share": False,
     "plan": [],
     "web_origin": None,
+    "default_template_sid": None,
     "twilio_only": {},
 }
 
@@ -67,7 +70,8 @@ class Services:
             )
             .returning(services)
         )
-        with self._db.statement() as connection:
+        with self._db.begin() as connection:
+            _require_template(connection, account_sid, values["default_template_sid"])
             return _service(connection.execute(statement).mappings().one())
 
     def update(self, account_sid: str, sid: str, **settings: Any) -> Service:
@@ -81,7 +85,8 @@ class Services:
             .values(updated_at=now_ms(), **_checked(settings))
             .returning(services)
         )
-        with self._db.statement() as connection:
+        with self._db.begin() as connection:
+            _require_template(connection, account_sid, settings.get("default_template_sid"))
             row = connection.execute(statement).mappings().one_or_none()
         return _found(row)
 
@@ -128,6 +133,14 @@ class Services:
             raise InvalidParameterError(
                 "Sid", "the service still has verifications or entities on record"
             )
+
+
+def _require_template(connection: Connection, account_sid: str, sid: str | None) -> None:
+    owned = select(templates.c.sid).where(
+        templates.c.sid == sid, templates.c.account_sid == account_sid
+    )
+    if sid is not None and connection.execute(owned).first() is None:
+        raise InvalidParameterError("DefaultTemplateSid", "no such template in the account")
 
 
 def _checked(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_
+from sqlalchemy import Connection, and_, select
 
 from worker.db import now_ms
+from worker.errors import NotFoundError
 from worker.limits import Limit
-from worker.models import new_sid, verifications
+from worker.models import new_sid, services, verifications
 from worker.plan import follow_in
 from worker.settings import Settings
 from worker.states import Channel, DeliveryState, Lane, VerificationStatus, queue_of
@@ -77,3 +78,14 @@ def number_limits(
     if channel is Channel.CALL:
         found.append(Limit("daily_calls", number, settings.limit_daily_calls, DAY))
     return found
+
+
+def require_service(connection: Connection, account_sid: str, service_sid: str) -> None:
+    """
+    :raises NotFoundError: no such service in the account
+    """
+    owned = select(services.c.sid).where(
+        services.c.sid == service_sid, services.c.account_sid == account_sid
+    )
+    if connection.execute(owned).first() is None:
+        raise NotFoundError("service")

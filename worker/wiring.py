@@ -13,21 +13,26 @@ from redis.sentinel import Sentinel
 
 from worker import celery_app
 from worker.api_keys import ApiKeys
+from worker.attempts import Attempts
 from worker.circuits import Circuits
 from worker.codes import Keyring
 from worker.db import Database
 from worker.dispatch import Dispatch
 from worker.dispatch.route import Route
 from worker.enquiry import Enquiry
+from worker.factor_webhooks import FactorWebhooks
 from worker.factors import Factors
 from worker.fallback import Fallback
 from worker.limits import Limits
+from worker.messaging import Messaging
 from worker.providers import Provider
 from worker.providers.twilio import TwilioProvider
 from worker.queues import PUBLISHED_AT
 from worker.receipts import Receipts
+from worker.safelist import SafeList
 from worker.services import Services
 from worker.settings import Settings
+from worker.templates import Templates
 from worker.verifications import Verifications
 
 log = structlog.get_logger()
@@ -82,6 +87,7 @@ class Sendcode:
                 slots=s.worker_slots,
                 ring_seconds=s.ring_seconds,
                 call_seconds=s.call_seconds,
+                takes_services=sender.account_sid == s.first_sender.account_sid,
             )
             for sender in s.all_senders()
         }
@@ -94,6 +100,26 @@ class Sendcode:
     @cached_property
     def api_keys(self) -> ApiKeys:
         return ApiKeys(self.db)
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        return Attempts(self.db, self.keyring)
+
+    @cached_property
+    def templates(self) -> Templates:
+        return Templates(self.db)
+
+    @cached_property
+    def safelist(self) -> SafeList:
+        return SafeList(self.db, self.keyring)
+
+    @cached_property
+    def factor_webhooks(self) -> FactorWebhooks:
+        return FactorWebhooks(self.db)
+
+    @cached_property
+    def messaging(self) -> Messaging:
+        return Messaging(self.db)
 
     @cached_property
     def services(self) -> Services:

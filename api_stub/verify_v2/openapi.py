@@ -5,6 +5,8 @@ Twilio's words.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from worker.factor_webhooks import EVENTS, STATUSES, VERSIONS
+
 SERVICE_SID = r"^VA[0-9a-f]{32}$"
 _TEXT: dict[str, Any] = {"type": "string"}
 _FLAG: dict[str, Any] = {"type": "boolean"}
@@ -27,6 +29,7 @@ SERVICE: dict[str, Any] = {
     "Totp.TimeStep": _number(20, 60),
     "Totp.CodeLength": _number(3, 8),
     "Totp.Skew": _number(0, 2),
+    "DefaultTemplateSid": {"type": "string", "pattern": "^HJ[0-9a-f]{32}$"},
     "CodeLife": _number(60, 86_400) | {"description": "seconds; ours, not Twilio's"},
     "Fallback": _TEXT
     | {"description": "what follows a text that does not arrive, such as `call:30`; ours"},
@@ -38,6 +41,38 @@ START: dict[str, Any] = {
     "Locale": _TEXT,
     "CustomFriendlyName": {"type": "string", "maxLength": 30},
     "AppHash": {"type": "string", "pattern": "^[A-Za-z0-9+/]{11}$"},
+    "TemplateSid": {"type": "string", "pattern": "^HJ[0-9a-f]{32}$"},
+}
+MESSAGING_CONFIGURATION: dict[str, Any] = {
+    "Country": _TEXT | {"description": "ISO 3166 code of two letters, or all"},
+    "MessagingServiceSid": {"type": "string", "pattern": "^MG[0-9a-fA-F]{32}$"},
+}
+WEBHOOK: dict[str, Any] = {
+    "FriendlyName": {"type": "string", "maxLength": 64},
+    "EventTypes": {"type": "array", "items": {"type": "string", "enum": list(EVENTS)}},
+    "WebhookUrl": {"type": "string", "format": "uri"},
+    "Status": {"type": "string", "enum": list(STATUSES)},
+    "Version": {"type": "string", "enum": list(VERSIONS)},
+}
+SAFE_NUMBER: dict[str, Any] = {"PhoneNumber": _TEXT | {"description": "E.164"}}
+TEMPLATE: dict[str, Any] = {
+    "FriendlyName": {"type": "string", "maxLength": 64},
+    "Locale": _TEXT | {"description": "of the text; en where it is not given"},
+    "Text": {"type": "string", "maxLength": 160, "description": "holds {{code}} once"},
+}
+TEMPLATE_TEXT: dict[str, Any] = {"Locale": TEMPLATE["Locale"], "Text": TEMPLATE["Text"]}
+SUMMARIZED: dict[str, Any] = {
+    "DateCreatedAfter": {"type": "string", "format": "date-time"},
+    "DateCreatedBefore": {"type": "string", "format": "date-time"},
+    "Country": {"type": "string", "pattern": "^[A-Za-z]{2}$"},
+    "Channel": {"type": "string", "enum": ["sms", "call", "email", "whatsapp", "rbm"]},
+    "VerifyServiceSid": {"type": "string", "pattern": SERVICE_SID},
+}
+LISTED: dict[str, Any] = {
+    **SUMMARIZED,
+    "ChannelData.To": _TEXT,
+    "VerificationSid": {"type": "string", "pattern": "^VE[0-9a-f]{32}$"},
+    "Status": {"type": "string", "enum": ["converted", "unconverted"]},
 }
 API_KEY: dict[str, Any] = {
     "FriendlyName": {"type": "string", "maxLength": 64},
@@ -96,7 +131,11 @@ def form(properties: Mapping[str, Any], required: Sequence[str] = ()) -> dict[st
 def listing(filters: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The query of a list: its page, and what it may be filtered by."""
     paging = {"PageSize": _number(1, 1000), "Page": {"type": "integer", "minimum": 0}}
-    found = {**paging, "PageToken": _TEXT, **(filters or {})}
+    return asking({**paging, "PageToken": _TEXT, **(filters or {})})
+
+
+def asking(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A query of these parameters."""
     return {
         "parameters": [
             {"name": name, "in": "query", "required": False, "schema": schema}

@@ -40,6 +40,7 @@ def _settings(given: Parameters) -> dict[str, Any]:
         "code_length": given.integer("CodeLength"),
         "press_key": given.boolean("DtmfInputRequired"),
         "spoken_name": given.text("TtsName"),
+        "default_template_sid": given.text("DefaultTemplateSid"),
         "do_not_share": given.boolean("DoNotShareWarningEnabled"),
         # Ours, beside Twilio's names.
         "code_life": given.integer("CodeLife"),
@@ -120,6 +121,8 @@ async def update(request: Request, account: Admin, sid: ServiceSid, given: Given
     settings = _settings(given)
     if given.given("FriendlyName"):
         settings["friendly_name"] = given.required("FriendlyName")
+    if ("DefaultTemplateSid", "") in given.items():
+        settings["default_template_sid"] = None
     kept = _twilio_only(given)
     services = _parts(request).services
     if kept:

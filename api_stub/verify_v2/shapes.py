@@ -44,7 +44,7 @@ def service(found: Service, base_url: str) -> dict[str, Any]:
             "discoverable_credentials": None,
             "user_verification": None,
         },
-        "default_template_sid": None,
+        "default_template_sid": found.default_template_sid,
         "verify_event_subscription_enabled": False,
         "date_created": date(found.created_at),
         "date_updated": date(found.updated_at),

@@ -12,7 +12,7 @@ from api_stub.errors import ApiError, invalid, not_found
 from api_stub.parameters import Parameters, parameters
 from api_stub.verify_v2 import shapes
 from api_stub.verify_v2.openapi import CHECK, SERVICE_SID, START, STATUS, form
-from worker.errors import NotFoundError
+from worker.errors import NotFoundError, TemplateNotFoundError
 from worker.states import Channel, VerificationStatus
 from worker.verifications import Start
 from worker.wiring import Sendcode
@@ -35,7 +35,6 @@ _UNSUPPORTED = {
     "Payee": (403, 60204, "Service does not support this feature: PSD2"),
     "RateLimits": (403, 60204, "Service does not support this feature: RateLimits"),
     "SendDigits": (403, 60204, "Service does not support this feature: SendDigits"),
-    "TemplateSid": (404, 60228, "Template was not found"),
 }
 
 
@@ -60,6 +59,17 @@ def _target(sid: str) -> dict[str, Any]:
     if sid[:1].isalpha() and not sid.lower().startswith("tel:"):
         raise NotFoundError("verification")
     return {"to": sid}
+
+
+def _template(given: Parameters, channel: Channel) -> str | None:
+    sid = given.text("TemplateSid")
+    if sid is None:
+        return None
+    if not re.fullmatch(r"HJ[0-9a-f]{32}", sid, re.ASCII):
+        raise ApiError(404, 60228, "template not found")
+    if channel is not Channel.SMS:
+        raise ApiError(404, 60227, "The template has no text for this channel")
+    return sid
 
 
 @router.post(
@@ -87,10 +97,14 @@ async def start(
         locale=given.text("Locale"),
         friendly_name=given.text("CustomFriendlyName"),
         app_hash=app_hash,
+        template_sid=_template(given, channel),
         request_id=f"http {key}" if key else None,
     )
     parts = _parts(request)
-    started = await run_in_threadpool(parts.verifications.start, account, wanted)
+    try:
+        started = await run_in_threadpool(parts.verifications.start, account, wanted)
+    except TemplateNotFoundError as error:
+        raise ApiError(404, 60229 if error.locale else 60228, str(error)) from None
     return JSONResponse(shapes.verification(started, parts.settings.base_url), 201)
 
 

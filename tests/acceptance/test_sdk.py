@@ -245,3 +245,77 @@ def test_the_async_client(up: Up, to: str) -> None:
             await transport.close()
 
     assert asyncio.run(main()) == "approved"
+
+
+def test_messaging_configurations(up: Up, client: Client) -> None:
+    """The SDK creates, changes and deletes them, and follows the list to its second page."""
+    made = client.verify.v2.services.create(friendly_name="Senders")
+    configurations = client.verify.v2.services(made.sid).messaging_configurations
+    for n, country in enumerate(("GB", "DE", "all")):
+        sid = f"MG{n:032x}"
+        assert configurations.create(country=country, messaging_service_sid=sid).country == country
+    again = lambda: configurations.create(country="GB", messaging_service_sid="MG" + "1" * 32)  # noqa: E731
+    assert refusal(again) == (400, 60213)
+    assert {one.country for one in configurations.list(page_size=2)} == {"DE", "GB", "all"}
+    one = client.verify.v2.services(made.sid).messaging_configurations("GB")
+    assert one.update(messaging_service_sid="MG" + "2" * 32).messaging_service_sid.endswith("22")
+    assert one.fetch().date_created
+    assert one.delete()
+    assert refusal(one.fetch) == (404, 20404)
+
+
+def test_webhooks(client: Client) -> None:
+    """The SDK creates, changes and deletes a webhook, and follows the list to its second page."""
+    made = client.verify.v2.services.create(friendly_name="Hooks")
+    hooks = client.verify.v2.services(made.sid).webhooks
+    values = {"event_types": ["factor.created", "*"], "webhook_url": "https://example.com/h"}
+    sids = [hooks.create(friendly_name=f"Hook {n}", **values).sid for n in range(3)]
+    assert [one.sid for one in hooks.list(page_size=2)] == sids
+    changed = hooks(sids[0]).update(status="disabled", event_types=["challenge.denied"])
+    assert (changed.status, changed.event_types) == ("disabled", ["challenge.denied"])
+    assert hooks(sids[0]).fetch().webhook_method == "POST"
+    assert hooks(sids[0]).delete()
+    assert refusal(hooks(sids[0]).fetch) == (404, 20404)
+
+
+def test_the_safe_list(client: Client, to: str) -> None:
+    """The SDK adds a number, finds it by its path, and removes it."""
+    numbers = client.verify.v2.safelist
+    made = numbers.create(phone_number=to)
+    assert (made.phone_number, numbers(to).fetch().sid) == (to, made.sid)
+    assert refusal(lambda: numbers.create(phone_number=to)) == (400, 60411)
+    assert numbers(to).delete()
+    assert refusal(numbers(to).fetch) == (404, 20404)
+
+
+def test_templates(up: Up, client: Client, service: Any, to: str) -> None:
+    """The SDK lists our templates over two pages, and starts with one of them."""
+    for n in range(3):
+        form = {"FriendlyName": "SDK", "Text": f"{{{{code}}}} it is, no. {n}"}
+        assert up.http.post("/v2/Templates", data=form).status_code == 201
+    found = client.verify.v2.templates.list(friendly_name="SDK", page_size=2)
+    assert [one.translations["en"]["text"][-1] for one in found] == ["0", "1", "2"]
+    service.verifications.create(to=to, channel="sms", template_sid=found[1].sid)
+    heard = up.wait(to)
+    assert heard["body"] == f"{heard['code']} it is, no. 1"
+
+
+def test_attempts(up: Up, client: Client, service: Any, to: str) -> None:
+    """The SDK lists a number's attempts over two pages, fetches one and reads the summary."""
+    started = service.verifications.create(to=to, channel="sms")
+    for channel in ("call", "sms"):
+        service.verifications.create(to=to, channel=channel)
+    attempts = client.verify.v2.verification_attempts
+    found = attempts.list(channel_data_to=to, page_size=2)
+    assert [one.channel for one in found] == ["sms", "call", "sms"]
+    assert found[0].channel_data["to"] == to
+    assert attempts(found[0].sid).fetch().verification_sid == started.sid
+    assert isinstance(found[0].date_created, datetime)
+    since = found[-1].date_created
+    assert len(attempts.list(channel_data_to=to, date_created_after=since)) == 3
+    assert attempts.list(channel_data_to=to, date_created_before=datetime(2020, 1, 1)) == []
+    summary = client.verify.v2.verification_attempts_summary().fetch(
+        verify_service_sid=started.service_sid, channel="call"
+    )
+    assert summary.total_attempts == summary.total_converted + summary.total_unconverted > 0
+    assert float(summary.conversion_rate_percentage) <= 100

@@ -35,6 +35,7 @@ class Content:
             content=self._text(job) if channel is Channel.SMS else self._words(job),
             callback_url=f"{self._callbacks}/{channel}/{job['sid']}",
             dies_at=dies_at,
+            messaging_service_sid=job["messaging_service_sid"],
         )
 
     def spoken(self, job: RowMapping) -> str:
@@ -60,6 +61,7 @@ class Content:
             do_not_share=job["do_not_share"],
             app_hash=job["app_hash"],
             origin=job["web_origin"],
+            pattern=job["pattern"],
         )
 
     def _code(self, job: RowMapping) -> str:

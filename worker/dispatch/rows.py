@@ -6,6 +6,7 @@ import structlog
 from sqlalchemy import (
     Executable,
     RowMapping,
+    and_,
     bindparam,
     case,
     exists,
@@ -16,6 +17,7 @@ from sqlalchemy import (
 )
 
 from worker.db import UNAVAILABLE, Database, now_ms
+from worker.door_tables import messaging_configurations, template_texts
 from worker.models import deliveries, services, verifications
 from worker.statements import PENDING
 from worker.states import Channel, DeliveryState
@@ -23,6 +25,7 @@ from worker.states import Channel, DeliveryState
 log = structlog.get_logger()
 
 _d, _v, _s = deliveries.c, verifications.c, services.c
+_m = messaging_configurations.c
 
 MARGIN = 2_000  # ms of a code's life that a claim leaves for the way to the provider
 ENQUIRE_AFTER = 30_000  # ms without a receipt after which the provider is asked
@@ -55,6 +58,14 @@ CLAIM = (
     )
     .returning(_d.tries)
 )
+_MESSAGING_SERVICE = (  # the country's own, else the one for all countries
+    select(_m.messaging_service_sid)
+    .where(_m.service_sid == _v.service_sid, _m.country.in_((_v.country, "all")))
+    .order_by(case((_m.country == "all", 1), else_=0))
+    .limit(1)
+    .correlate(verifications)
+    .scalar_subquery()
+)
 JOB = (
     select(
         _d.sid,
@@ -79,9 +90,17 @@ JOB = (
         _s.press_key,
         _s.do_not_share,
         _s.web_origin,
+        template_texts.c.text.label("pattern"),
+        _MESSAGING_SERVICE.label("messaging_service_sid"),
     )
     .join(verifications, _v.sid == _d.verification_sid)
     .join(services, _s.sid == _v.service_sid)
+    .outerjoin(
+        template_texts,
+        and_(
+            template_texts.c.template_sid == _v.template_sid, template_texts.c.locale == _v.locale
+        ),
+    )
     .where(_d.sid == bindparam("sid"))
 )
 SPOKEN = JOB.where(_v.status == PENDING, _d.expires_at > now_ms())

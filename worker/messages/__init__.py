@@ -10,6 +10,7 @@ from worker.messages.checks import (
     check_final,
     check_origin,
 )
+from worker.messages.patterns import check_pattern, fill_pattern
 from worker.messages.segments import segments
 
 REPEATS = 3  # how often a call reads the code
@@ -25,15 +26,21 @@ def sms_text(
     do_not_share: bool = False,
     app_hash: str | None = None,
     origin: str | None = None,
+    pattern: str | None = None,
 ) -> str:
     """The SMS, proven by `check_final`.
 
     :param app_hash: 11 characters; the text then begins with `<#>` and ends with the hash
     :param origin: host; the last line is then `@host #code`
+    :param pattern: the text of a template, in place of ours and its warning
     :raises TextRefusedError: the text cannot carry what was asked for
     """
-    words = fill(text(locale, "Your {brand} verification code is: {code}"), brand=brand, code=code)
-    if do_not_share:
+    if pattern is not None:
+        words = fill_pattern(pattern, code=code, friendly_name=brand)
+    else:
+        common = text(locale, "Your {brand} verification code is: {code}")
+        words = fill(common, brand=brand, code=code)
+    if do_not_share and pattern is None:
         warned = f"{words}. {text(locale, 'Do not share this code with anyone.')}"
         body = _with_marks(warned, code, app_hash, origin)
         # One part, and what the phone's app can read, matter more than the warning.
@@ -112,6 +119,7 @@ __all__ = [
     "check_brand",
     "check_final",
     "check_origin",
+    "check_pattern",
     "resolve_locale",
     "sms_text",
 ]

@@ -23,6 +23,11 @@ class TextRefusedError(ValueError):
     """The final text is not what a phone must get; it is not sent."""
 
 
+def has_link(text: str) -> bool:
+    """Whether phones would make a link of a part of the text."""
+    return _LINK.search(text) is not None
+
+
 def check_brand(name: str, field: str = "FriendlyName") -> str:
     """A name that may stand in a text: one line, no link, at most four digits.
 
@@ -40,7 +45,7 @@ def check_brand(name: str, field: str = "FriendlyName") -> str:
         raise InvalidParameterError(field, "must be visible and hold a letter or a digit")
     if sum(unicodedata.category(c)[0] == "N" for c in brand) > 4:
         raise InvalidParameterError(field, "may hold four digits at most")
-    if _LINK.search(brand):
+    if has_link(brand):
         raise InvalidParameterError(field, "must not look like a link")
     return brand
 

@@ -52,6 +52,7 @@ class TwilioProvider:
     :param sender: E.164; the caller of calls and, without a messaging service, the sender of SMS
     :param connect_timeout: seconds, as `read_timeout`
     :param slots: requests in flight at once
+    :param takes_services: the messaging services that verifications name are of this account
     """
 
     name = "twilio"
@@ -73,8 +74,10 @@ class TwilioProvider:
         slots: int,
         ring_seconds: int,
         call_seconds: int,
+        takes_services: bool = True,
     ) -> None:
         self._sender = sender
+        self._takes_services = takes_services
         self._sms_sender = (
             {"messaging_service_sid": messaging_service_sid}
             if messaging_service_sid
@@ -136,7 +139,11 @@ class TwilioProvider:
             body=outgoing.content,
             status_callback=outgoing.callback_url,
             validity_period=max(1, min(VALIDITY_SECONDS, int(outgoing.remaining))),
-            **self._sms_sender,
+            **(
+                {"messaging_service_sid": outgoing.messaging_service_sid}
+                if outgoing.messaging_service_sid and self._takes_services
+                else self._sms_sender
+            ),
         )
 
     def _create_call(self, outgoing: Outgoing) -> Any:

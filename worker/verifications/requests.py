@@ -97,7 +97,9 @@ class Requests(Base):
             wanted.friendly_name or "",
             wanted.app_hash or "",
         )
-        return self._keyring.number_indexes("\0".join(("request", *values)))
+        # Later parameters count where they are given, so that older fingerprints still fit.
+        later = (f"{name}={value}" for name, value in (("template", wanted.template_sid),) if value)
+        return self._keyring.number_indexes("\0".join(("request", *values, *later)))
 
 
 def _as_answered(now: Verification, delivery_sid: str, answered_at: int) -> Verification:

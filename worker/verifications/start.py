@@ -9,8 +9,11 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     RowMapping,
+    String,
     and_,
     bindparam,
+    case,
+    func,
     insert,
     select,
     update,
@@ -34,6 +37,7 @@ from worker.messages import check_brand, resolve_locale
 from worker.models import deliveries, new_sid, number_guards, services, verifications
 from worker.statements import ALIVE, PENDING, SPENT, insert_delivery, number_limits
 from worker.states import Channel, Lane, VerificationStatus, queue_of
+from worker.templates import choose_locale
 from worker.verifications.base import delivery_view
 from worker.verifications.requests import Requests
 from worker.verifications.words import Delivery, Start, Verification
@@ -48,7 +52,16 @@ _RESEND = (
         _v.number_index.in_(bindparam("b_indexes", expanding=True)),
         ALIVE,
     )
-    .values(channel=bindparam("b_channel"), updated_at=now_ms())
+    .values(
+        channel=bindparam("b_channel"),
+        updated_at=now_ms(),
+        # An SMS of a template is in the template's locale; what has none keeps the first's.
+        template_sid=func.coalesce(bindparam("b_template", type_=String), _v.template_sid),
+        locale=case(
+            (bindparam("b_template", type_=String).is_not(None), bindparam("b_locale")),
+            else_=_v.locale,
+        ),
+    )
     .returning(verifications)
 )
 _SUPERSEDED = (
@@ -104,6 +117,7 @@ class Starting(Requests):
         :param has_waited: the request has been through a queue, and is not refused for its length
         :raises InvalidParameterError: number, locale, name or hash cannot be used
         :raises NotFoundError: no such service in the account
+        :raises TemplateNotFoundError: no such template, or none in this locale
         :raises LimitReachedError: a send limit is reached
         :raises OverloadedError: codes wait too long for a worker
         :raises LimitsUnavailableError: the limits cannot be asked
@@ -122,8 +136,13 @@ class Starting(Requests):
         with self._db.statement() as connection:
             seen = self._admission(connection, account_sid, wanted.service_sid, indexes)
             known = self._known_request(connection, account_sid, wanted.request_id, fingerprints)
-        if known:
-            return known
+            if known:
+                return known
+            template = self._template(wanted, seen[0])
+            if template:
+                locale = choose_locale(
+                    connection, account_sid, template, wanted.locale, number.country
+                )
         _refuse_closed(seen)
         limits = number_limits(self._settings, wanted.service_sid, indexes[0], wanted.channel)
         running = self._running(account_sid, wanted.request_id)
@@ -143,6 +162,7 @@ class Starting(Requests):
             "channel": wanted.channel.value,
             "friendly_name": brand,
             "app_hash": wanted.app_hash,
+            "template_sid": template,
         }
         clock = time.monotonic()
         try:
@@ -172,6 +192,13 @@ class Starting(Requests):
         patience = 0 if has_waited else s.overload_seconds
         paces = self._paces[wanted.channel]
         return Share(wanted.service_sid, wanted.channel, s.busy_starts, patience, paces)
+
+    def _template(self, wanted: Start, service: RowMapping) -> str | None:
+        """The template of the text. A call has none: what it says is ours."""
+        if wanted.channel is not Channel.SMS:
+            return None
+        sid: str | None = wanted.template_sid or service["default_template_sid"]
+        return sid
 
     def _write(
         self,
@@ -238,6 +265,8 @@ class Starting(Requests):
                     "b_service": values["service_sid"],
                     "b_indexes": indexes,
                     "b_channel": values["channel"],
+                    "b_template": values["template_sid"],
+                    "b_locale": values["locale"],
                 },
             )
             .mappings()

@@ -54,4 +54,5 @@ class Start:
     locale: str | None = None
     friendly_name: str | None = None
     app_hash: str | None = None
+    template_sid: str | None = None
     request_id: str | None = None

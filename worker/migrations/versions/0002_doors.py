@@ -1,4 +1,4 @@
-"""API keys"""
+"""The doors' own resources"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,7 +23,97 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sid", name=op.f("pk_api_keys")),
     )
     op.create_index(op.f("ix_api_keys_account_sid_sid"), "api_keys", ["account_sid", "sid"])
+    op.create_table(
+        "templates",
+        sa.Column("sid", sa.String(length=34), nullable=False),
+        sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("friendly_name", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("sid", name=op.f("pk_templates")),
+    )
+    op.create_index(op.f("ix_templates_account_sid_sid"), "templates", ["account_sid", "sid"])
+    op.create_table(
+        "template_texts",
+        sa.Column("template_sid", sa.String(length=34), nullable=False),
+        sa.Column("locale", sa.String(length=8), nullable=False),
+        sa.Column("text", sa.String(length=160), nullable=False),
+        sa.Column("is_default", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["template_sid"],
+            ["templates.sid"],
+            name=op.f("fk_template_texts_template_sid"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("template_sid", "locale", name=op.f("pk_template_texts")),
+    )
+    op.create_table(
+        "safe_numbers",
+        sa.Column("sid", sa.String(length=34), nullable=False),
+        sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("key_id", sa.String(length=16), nullable=False),
+        sa.Column("number_index", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("number_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("sid", name=op.f("pk_safe_numbers")),
+    )
+    op.create_index(
+        op.f("ix_safe_numbers_account_sid_number_index"),
+        "safe_numbers",
+        ["account_sid", "number_index"],
+        unique=True,
+    )
+    op.create_table(
+        "factor_webhooks",
+        sa.Column("sid", sa.String(length=34), nullable=False),
+        sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("service_sid", sa.String(length=34), nullable=False),
+        sa.Column("friendly_name", sa.String(length=64), nullable=False),
+        sa.Column("event_types", sa.JSON(), nullable=False),
+        sa.Column("webhook_url", sa.String(length=2048), nullable=False),
+        sa.Column("status", sa.String(length=8), nullable=False),
+        sa.Column("version", sa.String(length=2), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["service_sid"],
+            ["services.sid"],
+            name=op.f("fk_factor_webhooks_service_sid"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("sid", name=op.f("pk_factor_webhooks")),
+    )
+    op.create_index(
+        op.f("ix_factor_webhooks_service_sid_sid"), "factor_webhooks", ["service_sid", "sid"]
+    )
+    op.create_table(
+        "messaging_configurations",
+        sa.Column("service_sid", sa.String(length=34), nullable=False),
+        sa.Column("country", sa.String(length=3), nullable=False),
+        sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("messaging_service_sid", sa.String(length=34), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["service_sid"],
+            ["services.sid"],
+            name=op.f("fk_messaging_configurations_service_sid"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("service_sid", "country", name=op.f("pk_messaging_configurations")),
+    )
+    op.add_column("services", sa.Column("default_template_sid", sa.String(length=34)))
+    op.add_column("verifications", sa.Column("template_sid", sa.String(length=34)))
 
 
 def downgrade() -> None:
+    op.drop_column("verifications", "template_sid")
+    op.drop_column("services", "default_template_sid")
+    op.drop_table("messaging_configurations")
+    op.drop_table("factor_webhooks")
+    op.drop_table("safe_numbers")
+    op.drop_table("template_texts")
+    op.drop_table("templates")
     op.drop_table("api_keys")

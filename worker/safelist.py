@@ -1,0 +1,83 @@
+"""The safe list: numbers that an account vouches for."""
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import ColumnElement, RowMapping, delete, select
+
+from worker import phone
+from worker.codes import Keyring
+from worker.db import Database, now_ms
+from worker.door_tables import safe_numbers
+from worker.errors import ConflictError, InvalidParameterError, NotFoundError
+from worker.models import new_sid
+from worker.states import Channel
+
+_n = safe_numbers.c
+
+
+@dataclass(frozen=True, slots=True)
+class SafeNumber:
+    sid: str
+    number: str = field(repr=False)
+
+
+class SafeList:
+    def __init__(self, db: Database, keyring: Keyring) -> None:
+        self._db = db
+        self._keyring = keyring
+
+    def add(self, account_sid: str, number: str) -> SafeNumber:
+        """
+        :raises InvalidParameterError: not a number that can be reached
+        :raises ConflictError: it is on the list
+        """
+        e164 = _parse(number)
+        indexes, sid = self._keyring.number_indexes(e164), new_sid("GN")
+        known = select(_n.sid).where(_n.account_sid == account_sid, _n.number_index.in_(indexes))
+        statement = self._db.insert(safe_numbers).values(
+            sid=sid,
+            account_sid=account_sid,
+            key_id=self._keyring.kid,
+            number_index=indexes[0],
+            number_sealed=self._keyring.seal_number(e164, sid),
+            created_at=now_ms(),
+        )
+        with self._db.begin() as connection:
+            if connection.execute(known).first() is not None:
+                raise ConflictError("safe-listed number")
+            made = connection.execute(statement.on_conflict_do_nothing().returning(_n.sid))
+            if made.first() is None:
+                raise ConflictError("safe-listed number")
+        return SafeNumber(sid, e164)
+
+    def fetch(self, account_sid: str, number: str) -> SafeNumber:
+        """
+        :raises NotFoundError: it is not on the list
+        """
+        e164 = _parse(number)
+        statement = select(safe_numbers).where(*self._is(account_sid, e164))
+        with self._db.statement() as connection:
+            row: RowMapping | None = connection.execute(statement).mappings().first()
+        if row is None:
+            raise NotFoundError("safe-listed number")
+        return SafeNumber(row["sid"], e164)
+
+    def remove(self, account_sid: str, number: str) -> None:
+        """
+        :raises NotFoundError: it is not on the list
+        """
+        statement = delete(safe_numbers).where(*self._is(account_sid, _parse(number)))
+        with self._db.statement() as connection:
+            if not connection.execute(statement).rowcount:
+                raise NotFoundError("safe-listed number")
+
+    def _is(self, account_sid: str, e164: str) -> tuple[ColumnElement[bool], ...]:
+        indexes = self._keyring.number_indexes(e164)
+        return (_n.account_sid == account_sid, _n.number_index.in_(indexes))
+
+
+def _parse(number: str) -> str:
+    try:
+        return phone.parse(number, Channel.CALL).e164
+    except InvalidParameterError as error:
+        raise InvalidParameterError("PhoneNumber", error.reason) from None
