@@ -18,14 +18,17 @@ from worker.errors import (
     ConflictError,
     FactorParameterError,
     FactorRefusedError,
+    FeatureOffError,
     InUseError,
     InvalidParameterError,
     KeyMissingError,
+    LandlineError,
     LimitReachedError,
     LimitsUnavailableError,
     NotFoundError,
     NumberDisabledError,
     OverloadedError,
+    PaymentError,
     RequestConflictError,
     RequestRunningError,
 )
@@ -113,8 +116,16 @@ def translate(request: Request, error: Exception) -> ApiError:
             return invalid(error.field, error.reason, FACTOR_FIELDS.get(error.field, 60300))
         case FactorRefusedError():
             return _factor_refused(error)
+        case LandlineError():
+            return ApiError(403, 60205, "SMS is not supported by landline phone number")
         case InvalidParameterError():
             return invalid(error.field, error.reason)
+        case FeatureOffError():
+            return ApiError(403, 60204, f"Service does not support this feature: {error.feature}")
+        case PaymentError(by_call=True):
+            return ApiError(400, 60214, "Call channel is not supported with PSD2")
+        case PaymentError():
+            return ApiError(400, 60206, "Amount and Payee are required")
         case NotFoundError():
             return not_found(request)
         case LimitReachedError():
@@ -130,7 +141,7 @@ def translate(request: Request, error: Exception) -> ApiError:
                 429,
                 60202,
                 "Max check attempts reached",
-                details={"retry_after": error.retry_after},
+                details={"retry_after": error.retry_after, "attempts_remaining": 0},
                 headers={"Retry-After": str(error.retry_after)},
             )
         case NumberDisabledError():
@@ -210,6 +221,8 @@ def install(app: FastAPI) -> None:
         RequestRunningError,
         ConflictError,
         InUseError,
+        FeatureOffError,
+        PaymentError,
         LimitsUnavailableError,
         KeyMissingError,
         *UNAVAILABLE,

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import secrets
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pyotp
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -65,10 +65,22 @@ class Keyring:
         return digits
 
     def digest(
-        self, kid: str, *, salt: bytes, verification: str, service: str, number: str, code: str
+        self,
+        kid: str,
+        *,
+        salt: bytes,
+        verification: str,
+        service: str,
+        number: str,
+        code: str,
+        bound: Sequence[str] = (),
     ) -> bytes:
-        """32 bytes that stand for the code of this verification, service and number alone."""
-        parts = (kid.encode(), salt, *(s.encode() for s in (verification, service, number, code)))
+        """32 bytes that stand for the code of this verification, service and number alone.
+
+        :param bound: what else a check must repeat
+        """
+        texts = (verification, service, number, code, *bound)
+        parts = (kid.encode(), salt, *(s.encode() for s in texts))
         message = b"".join(struct.pack(">I", len(part)) + part for part in parts)
         return hmac.digest(self._key(kid).digest, message, "sha256")
 
@@ -82,14 +94,22 @@ class Keyring:
 
     def seal_number(self, number: str, owner: str) -> bytes:
         """AES-256-GCM of the number, bound to the sid that owns it; 12 bytes of nonce first."""
-        nonce = secrets.token_bytes(12)
-        return nonce + self._keys[self.kid].seal.encrypt(nonce, number.encode(), owner.encode())
+        return self.seal(self.kid, number, owner)
 
     def open_number(self, kid: str, sealed: bytes, owner: str) -> str:
         """
         :raises KeyMissingError: the key `kid` is no longer configured
         :raises cryptography.exceptions.InvalidTag: the bytes belong to another row
         """
+        return self.open(kid, sealed, owner)
+
+    def seal(self, kid: str, value: str, owner: str) -> bytes:
+        """AES-256-GCM of a text, bound to what owns it; 12 bytes of nonce first."""
+        nonce = secrets.token_bytes(12)
+        return nonce + self._key(kid).seal.encrypt(nonce, value.encode(), owner.encode())
+
+    def open(self, kid: str, sealed: bytes, owner: str) -> str:
+        """Undo `seal`; raises like `open_number`."""
         return self._key(kid).seal.decrypt(sealed[:12], sealed[12:], owner.encode()).decode()
 
     def seal_secret(self, secret: bytes, owner: str) -> bytes:

@@ -37,11 +37,15 @@ class FactorRefusedError(SendcodeError):
 
 
 class NotFoundError(SendcodeError):
-    """No such service or verification, or it has ended."""
+    """No such service or verification, or it has ended.
 
-    def __init__(self, kind: str) -> None:
+    :param reason: of a verification, how it ended; `unknown` where there is none
+    """
+
+    def __init__(self, kind: str, reason: str = "unknown") -> None:
         super().__init__(f"{kind} not found")
         self.kind = kind
+        self.reason = reason
 
 
 class TemplateNotFoundError(NotFoundError):
@@ -61,6 +65,31 @@ class ConflictError(SendcodeError):
     def __init__(self, kind: str) -> None:
         super().__init__(f"{kind} exists already")
         self.kind = kind
+
+
+class FeatureOffError(SendcodeError):
+    """The service does not have this feature switched on.
+
+    :param feature: its parameter
+    """
+
+    def __init__(self, feature: str) -> None:
+        super().__init__(f"the service does not support {feature}")
+        self.feature = feature
+
+
+class PaymentError(SendcodeError):
+    """Amount and payee are needed, since the service is for payments, and no call may say them."""
+
+    def __init__(self, *, by_call: bool = False) -> None:
+        super().__init__(
+            "a call cannot say a payment" if by_call else "amount and payee are required"
+        )
+        self.by_call = by_call
+
+
+class LandlineError(InvalidParameterError):
+    """An SMS was asked for to a landline."""
 
 
 class InUseError(SendcodeError):

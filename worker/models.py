@@ -79,6 +79,10 @@ verifications = Table(
     Column("friendly_name", String(32)),  # overrides the service's
     Column("app_hash", String(11)),
     Column("template_sid", String(34)),
+    Column("own_code", Boolean, nullable=False),  # the backend's, not derived
+    Column("code_sealed", LargeBinary),  # that code, until it is handed over
+    Column("payment_sealed", LargeBinary),  # amount and payee, which a check must repeat
+    Column("send_digits", String(32)),  # keys a call presses once it is answered
     Column("status", String(20), nullable=False),
     Column("checks", Integer, nullable=False),
     Column("max_checks", Integer, nullable=False),
@@ -100,6 +104,12 @@ verifications = Table(
         "expires_at",
         postgresql_where=text("status IN ('pending', 'max_attempts_reached')"),
         sqlite_where=text("status IN ('pending', 'max_attempts_reached')"),
+    ),
+    Index(
+        "ix_verifications_code_sealed",
+        "sid",
+        postgresql_where=text("code_sealed IS NOT NULL"),
+        sqlite_where=text("code_sealed IS NOT NULL"),
     ),
     Index(None, "number_index", "created_at"),
     Index(None, "created_at"),

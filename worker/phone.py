@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
-from worker.errors import InvalidParameterError
+from worker.errors import InvalidParameterError, LandlineError
 from worker.states import Channel
 
 _MAX_LENGTH = 64
@@ -66,9 +66,27 @@ def parse(raw: str, channel: Channel) -> Phone:
     kind = phonenumbers.number_type(number)
     if kind not in _ALLOWED[channel]:
         if kind == PhoneNumberType.FIXED_LINE:
-            raise _refused("is a landline, which takes no SMS: ask for a call")
+            raise LandlineError("To", "is a landline, which takes no SMS: ask for a call")
         raise _refused("is a premium, toll-free, shared-cost, personal or other special number")
     return Phone(e164, country)
+
+
+_TYPES = {
+    PhoneNumberType.MOBILE: "mobile",
+    PhoneNumberType.FIXED_LINE: "landline",
+    PhoneNumberType.VOIP: "voip",
+}
+
+
+def carrier(e164: str) -> tuple[str | None, str | None]:
+    """Type (`mobile`, `landline`, `voip`) and carrier, as far as the numbering plan tells: a
+    ported number keeps its first carrier.
+    """
+    from phonenumbers import carrier as carriers  # large, and few services want it
+
+    number = phonenumbers.parse(e164)
+    name = carriers.name_for_number(number, "en") or None
+    return _TYPES.get(phonenumbers.number_type(number)), name
 
 
 def mask(e164: str) -> str:

@@ -10,7 +10,17 @@ from collections.abc import Callable, Sequence
 
 import redis
 import structlog
-from sqlalchemy import Connection, Select, bindparam, delete, select, text, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from worker import celery_app, factors
 from worker.db import Database, now_ms, then_ms
@@ -133,6 +143,31 @@ _GIVE_UP = (
         ended_at=now_ms(),
     )
 )
+# A backend's own code that nothing needs any more: its verification has ended, or every delivery
+# has, and none is to follow.
+_OPEN = (
+    DeliveryState.QUEUED,
+    DeliveryState.SENDING,
+    DeliveryState.ACCEPTED,
+    DeliveryState.SENT,
+)
+_TOLD = or_(
+    _v.status != PENDING,
+    ~exists().where(
+        _d.verification_sid == _v.sid, or_(_d.state.in_(_OPEN), _d.follow_at.is_not(None))
+    ),
+)
+_TOLD_CODES = (
+    select(_v.sid)
+    .where(text("verifications.code_sealed IS NOT NULL"), _TOLD)
+    .limit(BATCH)
+    .with_for_update(skip_locked=True, of=verifications)
+)
+_FORGET_CODES = (  # asks again under the lock: a resend may have come between
+    update(verifications)
+    .where(_v.sid.in_(bindparam("b_sids", expanding=True)), _TOLD)
+    .values(code_sealed=None)
+)
 _OVERDUE_VERIFICATIONS = (
     select(_v.sid)
     .where(_LIVE_OR_SPENT, _v.expires_at <= then_ms())
@@ -195,6 +230,7 @@ class Relay:
         self._in_batches(_DEAD_LEASES, _RECOVER, "lease.recovered")
         self._in_batches(_SILENT, _GIVE_UP, "receipt.missing")
         self._in_batches(_TO_ASK, _ASKED, "receipt.asked_for", self._ask_about)
+        self._in_batches(_TOLD_CODES, _FORGET_CODES, "code.forgotten")
         for sid in self._fallback.due():
             self._fallback.follow(sid)
 

@@ -22,6 +22,7 @@ SERVICE: dict[str, Any] = {
     "DtmfInputRequired": _FLAG | {"description": "a call asks for a key before it reads the code"},
     "TtsName": _TEXT | {"description": "how a call says the name"},
     "DoNotShareWarningEnabled": _FLAG,
+    "CustomCodeEnabled": _FLAG,
     "LookupEnabled": _FLAG,
     "SkipSmsToLandlines": _FLAG,
     "Psd2Enabled": _FLAG,
@@ -41,6 +42,10 @@ START: dict[str, Any] = {
     "Locale": _TEXT,
     "CustomFriendlyName": {"type": "string", "maxLength": 30},
     "AppHash": {"type": "string", "pattern": "^[A-Za-z0-9+/]{11}$"},
+    "CustomCode": {"type": "string", "pattern": "^[0-9]{4,10}$"},
+    "Amount": {"type": "string", "maxLength": 20},
+    "Payee": {"type": "string", "maxLength": 40},
+    "SendDigits": {"type": "string", "pattern": "^[0-9#*wW]{1,32}$"},
     "TemplateSid": {"type": "string", "pattern": "^HJ[0-9a-f]{32}$"},
 }
 MESSAGING_CONFIGURATION: dict[str, Any] = {
@@ -83,6 +88,8 @@ CHECK: dict[str, Any] = {
     "Code": {"type": "string", "pattern": "^[0-9]{4,10}$"},
     "To": _TEXT,
     "VerificationSid": {"type": "string", "pattern": "^VE[0-9a-f]{32}$"},
+    "Amount": {"type": "string", "maxLength": 20},
+    "Payee": {"type": "string", "maxLength": 40},
 }
 
 _CODE: dict[str, Any] = {"type": "string", "pattern": "^[0-9]{3,8}$"}

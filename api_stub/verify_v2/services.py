@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from api_stub.auth import may_administer, may_read
-from api_stub.errors import ApiError, invalid
+from api_stub.errors import invalid
 from api_stub.parameters import Parameters, page_asked, parameters, query
 from api_stub.verify_v2 import shapes
 from api_stub.verify_v2.openapi import SERVICE, SERVICE_SID, form
@@ -23,6 +23,7 @@ ServiceSid = Annotated[str, Path(pattern=SERVICE_SID)]
 Given = Annotated[Parameters, Depends(parameters)]
 
 _FLAGS = {
+    "CustomCodeEnabled": "custom_code_enabled",
     "LookupEnabled": "lookup_enabled",
     "Psd2Enabled": "psd2_enabled",
     "SkipSmsToLandlines": "skip_sms_to_landlines",
@@ -52,8 +53,6 @@ def _settings(given: Parameters) -> dict[str, Any]:
 
 
 def _twilio_only(given: Parameters) -> dict[str, Any]:
-    if given.boolean("CustomCodeEnabled"):
-        raise ApiError(403, 60204, "Service does not support this feature: CustomCodeEnabled")
     kept: dict[str, Any] = {name: given.boolean(flag) for flag, name in _FLAGS.items()}
     kept["totp_issuer"] = _issuer(given.text("Totp.Issuer"))
     for field, (name, allowed) in _TOTP.items():

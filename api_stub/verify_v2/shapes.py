@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from worker.phone import carrier
 from worker.services import Service
 from worker.states import Channel, VerificationStatus
 from worker.verifications import Verification
@@ -29,7 +30,7 @@ def service(found: Service, base_url: str) -> dict[str, Any]:
         "dtmf_input_required": found.press_key,
         "tts_name": found.spoken_name,
         "do_not_share_warning_enabled": found.do_not_share,
-        "custom_code_enabled": False,
+        "custom_code_enabled": kept.get("custom_code_enabled", False),
         "push": {"include_date": False, "apn_credential_sid": None, "fcm_credential_sid": None},
         "totp": {
             "issuer": kept.get("totp_issuer") or found.friendly_name,
@@ -72,9 +73,9 @@ def verification(found: Verification, base_url: str) -> dict[str, Any]:
         "valid": found.status is VerificationStatus.APPROVED,
         "date_created": date(found.created_at),
         "date_updated": date(found.updated_at),
-        "lookup": {},
-        "amount": None,
-        "payee": None,
+        "lookup": _lookup(found.to) if found.lookup else {},
+        "amount": found.payment and found.payment.amount,
+        "payee": found.payment and found.payment.payee,
         "send_code_attempts": [
             {
                 "time": date(delivery.created_at),
@@ -85,6 +86,19 @@ def verification(found: Verification, base_url: str) -> dict[str, Any]:
         ],
         "sna": None,
         "url": f"{base_url}/v2/Services/{found.service_sid}/Verifications/{found.sid}",
+    }
+
+
+def _lookup(to: str) -> dict[str, Any]:
+    kind, name = carrier(to)
+    return {
+        "carrier": {
+            "mobile_country_code": None,
+            "type": kind,
+            "error_code": None,
+            "mobile_network_code": None,
+            "name": name,
+        }
     }
 
 
@@ -99,8 +113,8 @@ def check(found: Verification) -> dict[str, Any]:
         # Twilio answers the last wrong guess like the ones before it; the next gets 60202.
         "status": "approved" if approved else "pending",
         "valid": approved,
-        "amount": None,
-        "payee": None,
+        "amount": found.payment and found.payment.amount,
+        "payee": found.payment and found.payment.payee,
         "sna_attempts_error_codes": [],
         "date_created": date(found.created_at),
         "date_updated": date(found.updated_at),

@@ -1,5 +1,6 @@
 """Verifications: start, fetch, cancel and check."""
 
+import json
 import re
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from api_stub.verify_v2 import shapes
 from api_stub.verify_v2.openapi import CHECK, SERVICE_SID, START, STATUS, form
 from worker.errors import NotFoundError, TemplateNotFoundError
 from worker.states import Channel, VerificationStatus
-from worker.verifications import Start
+from worker.verifications import Payment, Start
 from worker.wiring import Sendcode
 
 router = APIRouter(prefix="/v2/Services/{service_sid}", tags=["Verifications"])
@@ -30,12 +31,10 @@ _NOT_OFFERED = ("email", "whatsapp", "sna", "auto", "rcs")
 # What changes a start's meaning and is not built: refused, never dropped in silence.
 _UNSUPPORTED = {
     "CustomMessage": (400, 60243, "Custom messages are not supported"),
-    "CustomCode": (403, 60204, "Service does not support this feature: CustomCode"),
-    "Amount": (403, 60204, "Service does not support this feature: PSD2"),
-    "Payee": (403, 60204, "Service does not support this feature: PSD2"),
     "RateLimits": (403, 60204, "Service does not support this feature: RateLimits"),
-    "SendDigits": (403, 60204, "Service does not support this feature: SendDigits"),
 }
+# A header, since the body has Twilio's keys and no other.
+REMAINING = "Sendcode-Attempts-Remaining"
 
 
 def _parts(request: Request) -> Sendcode:
@@ -61,6 +60,31 @@ def _target(sid: str) -> dict[str, Any]:
     return {"to": sid}
 
 
+def _payment(given: Parameters) -> Payment | None:
+    """Amount and payee, or None where neither is given."""
+    amount, payee = given.text("Amount"), given.text("Payee")
+    if amount is None and payee is None:
+        return None
+    if amount is None or payee is None:
+        raise ApiError(400, 60206, "Amount and Payee are required")
+    return Payment(amount, payee)
+
+
+def _no_substitutions(given: Parameters) -> None:
+    """Our templates have no places but the code's and the name's."""
+    text = given.text("TemplateCustomSubstitutions")
+    if text is None:
+        return
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise invalid("TemplateCustomSubstitutions", "must be a JSON object")
+    if found:
+        raise invalid("TemplateCustomSubstitutions", "the template has no place for any of them")
+
+
 def _template(given: Parameters, channel: Channel) -> str | None:
     sid = given.text("TemplateSid")
     if sid is None:
@@ -84,6 +108,7 @@ async def start(
         if given.given(name):
             raise ApiError(status, code, message)
     channel = _channel(given)
+    _no_substitutions(given)
     app_hash = given.text("AppHash")
     if app_hash and channel is not Channel.SMS:
         raise ApiError(400, 60602, "AppHash is supported with channel SMS only")
@@ -98,6 +123,9 @@ async def start(
         friendly_name=given.text("CustomFriendlyName"),
         app_hash=app_hash,
         template_sid=_template(given, channel),
+        custom_code=given.text("CustomCode"),
+        payment=_payment(given),
+        send_digits=given.text("SendDigits"),
         request_id=f"http {key}" if key else None,
     )
     parts = _parts(request)
@@ -146,12 +174,19 @@ async def check(
         raise ApiError(400, 60221, "Name the verification: To or VerificationSid is required")
     code = given.required("Code")
     if sid and not _SID.fullmatch(sid):
-        raise not_found(request)
+        raise not_found(request, {"reason": "unknown", "attempts_remaining": 0})
     parts = _parts(request)
     try:
         checked = await run_in_threadpool(
-            parts.verifications.check, account, service_sid, code, sid=sid, to=to
+            parts.verifications.check,
+            account,
+            service_sid,
+            code,
+            sid=sid,
+            to=to,
+            payment=_payment(given),
         )
-    except NotFoundError:
-        raise not_found(request) from None
-    return JSONResponse(shapes.check(checked))
+    except NotFoundError as error:
+        raise not_found(request, {"reason": error.reason, "attempts_remaining": 0}) from None
+    left = max(0, checked.max_checks - checked.checks)
+    return JSONResponse(shapes.check(checked), headers={REMAINING: str(left)})

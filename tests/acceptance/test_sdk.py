@@ -319,3 +319,29 @@ def test_attempts(up: Up, client: Client, service: Any, to: str) -> None:
     )
     assert summary.total_attempts == summary.total_converted + summary.total_unconverted > 0
     assert float(summary.conversion_rate_percentage) <= 100
+
+
+def test_custom_codes(up: Up, client: Client, to: str) -> None:
+    """The SDK starts with a code of its own, which the phone gets and a check approves."""
+    made = client.verify.v2.services.create(friendly_name="Own", custom_code_enabled=True)
+    assert made.custom_code_enabled is True
+    service = client.verify.v2.services(made.sid)
+    service.verifications.create(to=to, channel="sms", custom_code="0731904")
+    assert up.wait(to)["code"] == "0731904"
+    assert service.verification_checks.create(to=to, code="0731904").status == "approved"
+
+
+def test_payments(up: Up, client: Client, to: str) -> None:
+    """The SDK starts and checks for a payment; without it, or by call, it is refused."""
+    made = client.verify.v2.services.create(friendly_name="Pay", psd2_enabled=True)
+    service = client.verify.v2.services(made.sid)
+    pay = {"amount": "€39.99", "payee": "Acme"}
+    assert refusal(lambda: service.verifications.create(to=to, channel="sms")) == (400, 60206)
+    by_call = lambda: service.verifications.create(to=to, channel="call", **pay)  # noqa: E731
+    assert refusal(by_call) == (400, 60214)
+    assert service.verifications.create(to=to, channel="sms", **pay).payee == "Acme"
+    heard = up.wait(to)
+    assert "(Acme, €39.99)" in heard["body"]
+    unsaid = lambda: service.verification_checks.create(to=to, code=heard["code"])  # noqa: E731
+    assert refusal(unsaid) == (400, 60206)
+    assert service.verification_checks.create(to=to, code=heard["code"], **pay).valid

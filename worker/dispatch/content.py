@@ -1,5 +1,7 @@
 """What a delivery says: the text of a message, the words of a call."""
 
+import json
+
 from sqlalchemy import RowMapping
 
 from worker import messages
@@ -36,6 +38,7 @@ class Content:
             callback_url=f"{self._callbacks}/{channel}/{job['sid']}",
             dies_at=dies_at,
             messaging_service_sid=job["messaging_service_sid"],
+            send_digits=job["send_digits"],
         )
 
     def spoken(self, job: RowMapping) -> str:
@@ -62,9 +65,22 @@ class Content:
             app_hash=job["app_hash"],
             origin=job["web_origin"],
             pattern=job["pattern"],
+            payment=self._payment(job),
         )
 
+    def _payment(self, job: RowMapping) -> tuple[str, str] | None:
+        if job["payment_sealed"] is None:
+            return None
+        owner = f"payment {job['verification_sid']}"
+        amount, payee = json.loads(self._keyring.open(job["key_id"], job["payment_sealed"], owner))
+        return amount, payee
+
     def _code(self, job: RowMapping) -> str:
+        if job["own_code"]:
+            if job["code_sealed"] is None:
+                raise ValueError("the backend's own code is not kept any more")
+            owner = f"code {job['verification_sid']}"
+            return self._keyring.open(job["key_id"], job["code_sealed"], owner)
         return self._keyring.derive_code(job["key_id"], job["salt"], job["code_length"])
 
 

@@ -9,6 +9,7 @@ from worker.messages.checks import (
     check_brand,
     check_final,
     check_origin,
+    has_link,
 )
 from worker.messages.patterns import check_pattern, fill_pattern
 from worker.messages.segments import segments
@@ -27,12 +28,14 @@ def sms_text(
     app_hash: str | None = None,
     origin: str | None = None,
     pattern: str | None = None,
+    payment: tuple[str, str] | None = None,
 ) -> str:
     """The SMS, proven by `check_final`.
 
     :param app_hash: 11 characters; the text then begins with `<#>` and ends with the hash
     :param origin: host; the last line is then `@host #code`
     :param pattern: the text of a template, in place of ours and its warning
+    :param payment: amount and payee, shown after the code
     :raises TextRefusedError: the text cannot carry what was asked for
     """
     if pattern is not None:
@@ -40,6 +43,9 @@ def sms_text(
     else:
         common = text(locale, "Your {brand} verification code is: {code}")
         words = fill(common, brand=brand, code=code)
+    if payment is not None:
+        amount, payee = payment
+        words = f"{words.removesuffix('.')} ({payee}, {amount})"
     if do_not_share and pattern is None:
         warned = f"{words}. {text(locale, 'Do not share this code with anyone.')}"
         body = _with_marks(warned, code, app_hash, origin)
@@ -120,6 +126,7 @@ __all__ = [
     "check_final",
     "check_origin",
     "check_pattern",
+    "has_link",
     "resolve_locale",
     "sms_text",
 ]

@@ -16,6 +16,7 @@ class Outgoing:
     :param to: E.164
     :param dies_at: when the code dies, on this process's monotonic clock
     :param callback_url: where the provider reports; carries the delivery's sid
+    :param send_digits: keys that a call presses once it is answered, for an extension
     :param messaging_service_sid: sends an SMS in the place of the sender in the settings
     """
 
@@ -26,6 +27,7 @@ class Outgoing:
     callback_url: str
     dies_at: float
     messaging_service_sid: str | None = None
+    send_digits: str | None = None
 
     @property
     def remaining(self) -> float:

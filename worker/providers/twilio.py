@@ -155,6 +155,7 @@ class TwilioProvider:
             status_callback_event=CALL_EVENTS,
             timeout=self._ring_seconds,
             time_limit=self._call_seconds,
+            **({"send_digits": outgoing.send_digits} if outgoing.send_digits else {}),
         )
 
     def _newest(self, outgoing: Outgoing) -> list[Any]:

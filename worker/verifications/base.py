@@ -1,5 +1,6 @@
 """What start, check and the rest of the module share: the row, its number, its view."""
 
+import json
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, select
@@ -13,7 +14,7 @@ from worker.models import deliveries, number_guards, verifications
 from worker.settings import Settings
 from worker.statements import PENDING, SPENT, Publish, service_limit
 from worker.states import Channel, DeliveryState, VerificationStatus
-from worker.verifications.words import Delivery, Verification
+from worker.verifications.words import Delivery, Payment, Verification
 
 _v, _g = verifications.c, number_guards.c
 _FAILURES = (  # wrong codes in a row, before the check that asks
@@ -87,7 +88,24 @@ class Base:
             delivery_view(row) for row in connection.execute(_SENT, {"sid": sid}).mappings()
         )
 
-    def _number(self, row: RowMapping) -> str:
+    def _payment(self, row: RowMapping) -> Payment | None:
+        if row["payment_sealed"] is None:
+            return None
+        text = self._keyring.open(row["key_id"], row["payment_sealed"], f"payment {row['sid']}")
+        return Payment(*json.loads(text))
+
+    def _digest(self, row: RowMapping, number: str, code: str, payment: Payment | None) -> bytes:
+        return self._keyring.digest(
+            row["key_id"],
+            salt=row["salt"],
+            verification=row["sid"],
+            service=row["service_sid"],
+            number=number,
+            code=code,
+            bound=payment or (),
+        )
+
+    def _to(self, row: RowMapping) -> str:
         return self._keyring.open_number(row["key_id"], row["number_sealed"], row["sid"])
 
     def _view(
@@ -97,7 +115,7 @@ class Base:
             sid=row["sid"],
             account_sid=row["account_sid"],
             service_sid=row["service_sid"],
-            to=number or self._number(row),
+            to=number or self._to(row),
             channel=Channel(row["channel"]),
             status=VerificationStatus.EXPIRED
             if row.get("over")  # and not written down yet
@@ -109,6 +127,7 @@ class Base:
             expires_at=row["expires_at"],
             approved_at=row["approved_at"],
             deliveries=sent,
+            payment=self._payment(row),
         )
 
 

@@ -11,13 +11,14 @@ from worker.errors import (
     InvalidParameterError,
     NotFoundError,
     NumberDisabledError,
+    PaymentError,
     SendcodeError,
 )
 from worker.models import number_guards, verifications
 from worker.statements import ALIVE, PENDING, SPENT
 from worker.states import VerificationStatus
 from worker.verifications.base import Base
-from worker.verifications.words import Verification
+from worker.verifications.words import Payment, Verification
 
 _v, _g = verifications.c, number_guards.c
 _GUARD_CLOSED = exists().where(
@@ -67,6 +68,7 @@ class Checking(Base):
         *,
         sid: str | None = None,
         to: str | None = None,
+        payment: Payment | None = None,
     ) -> Verification:
         """Take one guess. The answer's status is `approved`, or still `pending` when it was wrong.
 
@@ -74,6 +76,7 @@ class Checking(Base):
         :param to: with a sid, the number it must be of
         :raises InvalidParameterError: the code is not as many ASCII digits as were sent, or no
             target is named; no guess is taken
+        :raises PaymentError: the code stands for a payment, which is not repeated
         :raises NotFoundError: none is alive: unknown, approved, canceled or expired
         :raises ChecksSpentError: every guess was used before this one
         :raises NumberDisabledError: too many wrong codes in a row
@@ -84,15 +87,12 @@ class Checking(Base):
             found = self._find(connection, account_sid, service_sid, sid, to)
         if len(code) != found["code_length"]:
             raise InvalidParameterError("Code", f"must have {found['code_length']} digits")
-        number = self._number(found)
-        digest = self._keyring.digest(
-            found["key_id"],
-            salt=found["salt"],
-            verification=found["sid"],
-            service=found["service_sid"],
-            number=number,
-            code=code,
-        )
+        number = self._to(found)
+        if found["payment_sealed"] is None:
+            payment = None
+        elif payment is None:
+            raise PaymentError
+        digest = self._digest(found, number, code, payment)
         taken = self._take(found, digest)
         if taken is None:
             raise self._why_refused(found)
@@ -151,8 +151,12 @@ class Checking(Base):
                     _v.status, (_v.expires_at - now_ms()).label("left"), _GUARD_CLOSED.label("shut")
                 ).where(_v.sid == found["sid"])
             ).one_or_none()
-        if row is None or row.left <= 0 or row.status not in (PENDING, SPENT):
+        if row is None:
             return NotFoundError("verification")
+        if row.status not in (PENDING, SPENT):
+            return NotFoundError("verification", row.status)
+        if row.left <= 0:
+            return NotFoundError("verification", VerificationStatus.EXPIRED.value)
         if row.shut:
             return NumberDisabledError("too many wrong codes in a row")
         return ChecksSpentError(max(1, row.left // 1000))

@@ -1,5 +1,6 @@
 """Request ids: the same request twice is one verification, and gets the same answer."""
 
+import json
 from dataclasses import replace
 
 from sqlalchemy import Connection, RowMapping, bindparam, select
@@ -98,7 +99,13 @@ class Requests(Base):
             wanted.app_hash or "",
         )
         # Later parameters count where they are given, so that older fingerprints still fit.
-        later = (f"{name}={value}" for name, value in (("template", wanted.template_sid),) if value)
+        given = {
+            "template": wanted.template_sid,
+            "code": wanted.custom_code,
+            "payment": wanted.payment and json.dumps([*wanted.payment]),
+            "digits": wanted.send_digits,
+        }
+        later = (f"{name}={value}" for name, value in given.items() if value)
         return self._keyring.number_indexes("\0".join(("request", *values, *later)))
 
 

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
@@ -19,7 +20,6 @@ from sqlalchemy import (
     update,
 )
 
-from worker import phone
 from worker.codes import new_salt
 from worker.db import UNAVAILABLE, now_ms
 from worker.errors import (
@@ -39,7 +39,7 @@ from worker.statements import ALIVE, PENDING, SPENT, insert_delivery, number_lim
 from worker.states import Channel, Lane, VerificationStatus, queue_of
 from worker.templates import choose_locale
 from worker.verifications.base import delivery_view
-from worker.verifications.requests import Requests
+from worker.verifications.brought import Brought
 from worker.verifications.words import Delivery, Start, Verification
 
 _APP_HASH = re.compile(r"[A-Za-z0-9+/]{11}", re.ASCII)
@@ -56,6 +56,7 @@ _RESEND = (
         channel=bindparam("b_channel"),
         updated_at=now_ms(),
         # An SMS of a template is in the template's locale; what has none keeps the first's.
+        send_digits=func.coalesce(bindparam("b_digits", type_=String), _v.send_digits),
         template_sid=func.coalesce(bindparam("b_template", type_=String), _v.template_sid),
         locale=case(
             (bindparam("b_template", type_=String).is_not(None), bindparam("b_locale")),
@@ -107,7 +108,7 @@ _ADMISSION = (
 )
 
 
-class Starting(Requests):
+class Starting(Brought):
     def start(self, account_sid: str, wanted: Start, *, has_waited: bool = False) -> Verification:
         """Promise a code to a number and hand it to the workers.
 
@@ -116,6 +117,8 @@ class Starting(Requests):
 
         :param has_waited: the request has been through a queue, and is not refused for its length
         :raises InvalidParameterError: number, locale, name or hash cannot be used
+        :raises FeatureOffError: the service does not have what this start needs
+        :raises PaymentError: a payment is missing, or a call is asked to say it
         :raises NotFoundError: no such service in the account
         :raises TemplateNotFoundError: no such template, or none in this locale
         :raises LimitReachedError: a send limit is reached
@@ -126,7 +129,7 @@ class Starting(Requests):
         :raises RequestConflictError: `request_id` was used for other values
         :raises RequestRunningError: the same request is being answered at this moment
         """
-        number = phone.parse(wanted.to, wanted.channel)
+        number = self._number(account_sid, wanted)
         locale = resolve_locale(wanted.locale, number.country)
         name = wanted.friendly_name
         brand = check_brand(name, "CustomFriendlyName") if name else None
@@ -137,7 +140,8 @@ class Starting(Requests):
             seen = self._admission(connection, account_sid, wanted.service_sid, indexes)
             known = self._known_request(connection, account_sid, wanted.request_id, fingerprints)
             if known:
-                return known
+                return replace(known, lookup=_wants_lookup(seen[0]))
+            self._check_brought(wanted, seen[0])
             template = self._template(wanted, seen[0])
             if template:
                 locale = choose_locale(
@@ -163,6 +167,7 @@ class Starting(Requests):
             "friendly_name": brand,
             "app_hash": wanted.app_hash,
             "template_sid": template,
+            "send_digits": wanted.send_digits,
         }
         clock = time.monotonic()
         try:
@@ -185,7 +190,8 @@ class Starting(Requests):
         now = sent[-1].created_at + int((time.monotonic() - clock) * 1000)
         life = max(1, (row["expires_at"] - now) // 1000)
         self._publish(queue_of(wanted.channel, lane), [sent[-1].sid], life, now)
-        return self._view(row, number.e164, sent)
+        view = self._view(row, number.e164, sent)
+        return replace(view, lookup=_wants_lookup(seen[0]))
 
     def _share(self, wanted: Start, has_waited: bool) -> Share:
         s = self._settings
@@ -221,7 +227,11 @@ class Starting(Requests):
             with self._db.begin() as connection:
                 live = any(row["live_status"] for row in seen)
                 resent = self._resend(connection, values, indexes) if live else None
-                row = resent or self._create(connection, values, number, indexes, seen[0], live)
+                if resent is not None:
+                    resent = self._fit(connection, resent, wanted, number)
+                row = resent or self._create(
+                    connection, wanted, values, number, indexes, seen[0], live
+                )
                 if row is None:
                     seen = self._admission(connection, account, service, indexes)
                     _refuse_closed(seen)
@@ -265,6 +275,7 @@ class Starting(Requests):
                     "b_service": values["service_sid"],
                     "b_indexes": indexes,
                     "b_channel": values["channel"],
+                    "b_digits": values["send_digits"],
                     "b_template": values["template_sid"],
                     "b_locale": values["locale"],
                 },
@@ -283,6 +294,7 @@ class Starting(Requests):
     def _create(
         self,
         connection: Connection,
+        wanted: Start,
         values: dict[str, Any],
         number: str,
         indexes: list[bytes],
@@ -293,7 +305,7 @@ class Starting(Requests):
             connection.execute(_EXPIRE, {"b_service": values["service_sid"], "b_indexes": indexes})
         sid, kid, salt = new_sid("VE"), self._keyring.kid, new_salt()
         length = service["code_length"]
-        code = self._keyring.derive_code(kid, salt, length)
+        code = wanted.custom_code or self._keyring.derive_code(kid, salt, length)
         statement = self._db.insert(verifications).values(
             sid=sid,
             key_id=kid,
@@ -307,14 +319,16 @@ class Starting(Requests):
                 service=values["service_sid"],
                 number=number,
                 code=code,
+                bound=wanted.payment or (),
             ),
-            code_length=length,
+            code_length=len(code),
             status=PENDING,
             checks=0,
             max_checks=self._settings.max_checks,
             created_at=now_ms(),
             updated_at=now_ms(),
             expires_at=now_ms() + service["code_life"] * 1000,
+            **self._brought(wanted, kid, sid),
             **values,
         )
         return (
@@ -348,6 +362,10 @@ def _refuse_closed(seen: Sequence[RowMapping]) -> None:
             raise NumberDisabledError("too many wrong codes in a row")
         if row["live_status"] == SPENT and row["live_left"] > 0:
             raise ChecksSpentError(max(1, row["live_left"] // 1000))
+
+
+def _wants_lookup(service: RowMapping) -> bool:
+    return bool(service["twilio_only"].get("lookup_enabled"))
 
 
 def _check_app_hash(wanted: Start) -> None:

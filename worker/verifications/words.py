@@ -1,6 +1,7 @@
 """What a caller hands to the verification module and gets back."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from worker.states import Channel, DeliveryState, VerificationStatus
 
@@ -21,6 +22,13 @@ class Delivery:
     delivered_at: int | None
 
 
+class Payment(NamedTuple):
+    """What a code stands for where the service is for payments (PSD2); repeated by the check."""
+
+    amount: str
+    payee: str
+
+
 @dataclass(frozen=True, slots=True)
 class Verification:
     """What the account that started it may see. Times are ms since 1970 UTC."""
@@ -38,6 +46,8 @@ class Verification:
     expires_at: int
     approved_at: int | None
     deliveries: tuple[Delivery, ...] = ()
+    payment: Payment | None = None
+    lookup: bool = False  # the service wants to know the carrier
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +65,7 @@ class Start:
     friendly_name: str | None = None
     app_hash: str | None = None
     template_sid: str | None = None
+    custom_code: str | None = field(default=None, repr=False)
+    payment: Payment | None = None
+    send_digits: str | None = None
     request_id: str | None = None

@@ -106,10 +106,26 @@ def upgrade() -> None:
     )
     op.add_column("services", sa.Column("default_template_sid", sa.String(length=34)))
     op.add_column("verifications", sa.Column("template_sid", sa.String(length=34)))
+    op.add_column(
+        "verifications",
+        sa.Column("own_code", sa.Boolean(), nullable=False, server_default=sa.false()),
+    )
+    op.add_column("verifications", sa.Column("code_sealed", sa.LargeBinary()))
+    op.add_column("verifications", sa.Column("payment_sealed", sa.LargeBinary()))
+    op.add_column("verifications", sa.Column("send_digits", sa.String(length=32)))
+    op.create_index(
+        "ix_verifications_code_sealed",
+        "verifications",
+        ["sid"],
+        postgresql_where=sa.text("code_sealed IS NOT NULL"),
+        sqlite_where=sa.text("code_sealed IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
-    op.drop_column("verifications", "template_sid")
+    op.drop_index("ix_verifications_code_sealed", "verifications")
+    for name in ("send_digits", "payment_sealed", "code_sealed", "own_code", "template_sid"):
+        op.drop_column("verifications", name)
     op.drop_column("services", "default_template_sid")
     op.drop_table("messaging_configurations")
     op.drop_table("factor_webhooks")
