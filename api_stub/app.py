@@ -22,6 +22,7 @@ from api_stub.verify_v2 import (
     entities,
     factors,
     messaging,
+    ratelimits,
     safelist,
     services,
     templates,
@@ -59,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(verifications.router)
     for door in (entities, factors, challenges, backup_codes):
         app.include_router(door.router)
-    for resource in (api_keys, attempts, messaging, safelist, templates, webhooks):
+    for resource in (api_keys, attempts, messaging, ratelimits, safelist, templates, webhooks):
         app.include_router(resource.router)
     app.include_router(callbacks.router)
     if settings.provider == "sandbox":

@@ -29,8 +29,10 @@ from worker.errors import (
     NumberDisabledError,
     OverloadedError,
     PaymentError,
+    RateLimitedError,
     RequestConflictError,
     RequestRunningError,
+    TooManyError,
 )
 
 # What a path may hold that an answer may repeat: resource names and sids, never a number.
@@ -39,7 +41,14 @@ _HARMLESS = re.compile(r"|[A-Za-z_]{1,40}|v[12]|[A-Z]{2}[0-9a-f]{32}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z][A-Za-z.-]{0,63}", re.ASCII)  # a caller's own may hold anything
 _CONFLICTS = {
     "messaging configuration": (60213, "A messaging configuration exists for this country"),
+    "rate limit": (60208, "A rate limit with this UniqueName exists in the service"),
+    "bucket": (60211, "The rate limit has a bucket with this Interval"),
     "safe-listed number": (60411, "The phone number is on the safe list already"),
+}
+
+_TOO_MANY = {
+    "rate limit": (60207, "The service has as many rate limits as it may"),
+    "bucket": (60210, "The rate limit has as many buckets as it may"),
 }
 
 log = structlog.get_logger()
@@ -128,6 +137,14 @@ def translate(request: Request, error: Exception) -> ApiError:
             return ApiError(400, 60206, "Amount and Payee are required")
         case NotFoundError():
             return not_found(request)
+        case RateLimitedError():
+            return ApiError(
+                429,
+                20429,
+                f"Too many requests: rate limit {error.limit} is reached",
+                details={"rate_limit": error.limit, "retry_after": error.retry_after},
+                headers={"Retry-After": str(error.retry_after)},
+            )
         case LimitReachedError():
             return ApiError(
                 429,
@@ -166,6 +183,9 @@ def translate(request: Request, error: Exception) -> ApiError:
         case ConflictError():
             code, message = _CONFLICTS[error.kind]
             return ApiError(400, code, message)
+        case TooManyError():
+            code, message = _TOO_MANY[error.kind]
+            return ApiError(400, code, f"{message}: {error.most}")
         case InUseError():
             return invalid("Sid", str(error))
         case RequestConflictError():
@@ -221,6 +241,7 @@ def install(app: FastAPI) -> None:
         RequestRunningError,
         ConflictError,
         InUseError,
+        TooManyError,
         FeatureOffError,
         PaymentError,
         LimitsUnavailableError,

@@ -92,6 +92,12 @@ class Parameters:
         """What was given, by name."""
         return list(self._values.items())
 
+    def required_integer(self, name: str) -> int:
+        value = self.integer(name)
+        if value is None:
+            raise invalid(name, "is required")
+        return value
+
     def given(self, name: str) -> bool:
         return self._values.get(name) not in (None, "")
 

@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     String,
     Table,
@@ -96,4 +97,38 @@ messaging_configurations = Table(
     Column("messaging_service_sid", String(34), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+)
+
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    Column("sid", String(34), primary_key=True),
+    Column("account_sid", String(34), nullable=False),
+    Column(
+        "service_sid", String(34), ForeignKey("services.sid", ondelete="CASCADE"), nullable=False
+    ),
+    Column("unique_name", String(64), nullable=False),
+    Column("description", String(255)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index(None, "service_sid", "unique_name", unique=True),
+)
+
+buckets = Table(
+    "buckets",
+    metadata,
+    Column("sid", String(34), primary_key=True),
+    Column("account_sid", String(34), nullable=False),
+    Column("service_sid", String(34), nullable=False),
+    Column(
+        "rate_limit_sid",
+        String(34),
+        ForeignKey("rate_limits.sid", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("most", Integer, nullable=False),
+    Column("seconds", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index(None, "rate_limit_sid", "seconds", unique=True),
 )

@@ -67,6 +67,18 @@ class ConflictError(SendcodeError):
         self.kind = kind
 
 
+class TooManyError(SendcodeError):
+    """There are as many as there may be.
+
+    :param kind: of what
+    """
+
+    def __init__(self, kind: str, most: int) -> None:
+        super().__init__(f"there are {most} of kind {kind}, and no more may be made")
+        self.kind = kind
+        self.most = most
+
+
 class FeatureOffError(SendcodeError):
     """The service does not have this feature switched on.
 
@@ -107,6 +119,10 @@ class LimitReachedError(SendcodeError):
         super().__init__(f"limit {limit} reached, try again in {retry_after} s")
         self.limit = limit
         self.retry_after = retry_after
+
+
+class RateLimitedError(LimitReachedError):
+    """A limit of the service's own is reached by the value that came with this start."""
 
 
 class ChecksSpentError(SendcodeError):

@@ -80,12 +80,15 @@ def number_limits(
     return found
 
 
-def require_service(connection: Connection, account_sid: str, service_sid: str) -> None:
+def require_service(
+    connection: Connection, account_sid: str, service_sid: str, *, lock: bool = False
+) -> None:
     """
+    :param lock: until the transaction ends no other passes here with the lock
     :raises NotFoundError: no such service in the account
     """
     owned = select(services.c.sid).where(
         services.c.sid == service_sid, services.c.account_sid == account_sid
     )
-    if connection.execute(owned).first() is None:
+    if connection.execute(owned.with_for_update() if lock else owned).first() is None:
         raise NotFoundError("service")

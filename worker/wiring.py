@@ -28,6 +28,7 @@ from worker.messaging import Messaging
 from worker.providers import Provider
 from worker.providers.twilio import TwilioProvider
 from worker.queues import PUBLISHED_AT
+from worker.ratelimits import RateLimits
 from worker.receipts import Receipts
 from worker.safelist import SafeList
 from worker.services import Services
@@ -116,6 +117,10 @@ class Sendcode:
     @cached_property
     def factor_webhooks(self) -> FactorWebhooks:
         return FactorWebhooks(self.db)
+
+    @cached_property
+    def ratelimits(self) -> RateLimits:
+        return RateLimits(self.db)
 
     @cached_property
     def messaging(self) -> Messaging:

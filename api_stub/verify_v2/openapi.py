@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.factor_webhooks import EVENTS, STATUSES, VERSIONS
+from worker.ratelimits import MOST, SECONDS
 
 SERVICE_SID = r"^VA[0-9a-f]{32}$"
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -45,6 +46,7 @@ START: dict[str, Any] = {
     "CustomCode": {"type": "string", "pattern": "^[0-9]{4,10}$"},
     "Amount": {"type": "string", "maxLength": 20},
     "Payee": {"type": "string", "maxLength": 40},
+    "RateLimits": _TEXT | {"description": 'JSON object of strings, `{"end_user_ip": "…"}`'},
     "SendDigits": {"type": "string", "pattern": "^[0-9#*wW]{1,32}$"},
     "TemplateSid": {"type": "string", "pattern": "^HJ[0-9a-f]{32}$"},
 }
@@ -78,6 +80,14 @@ LISTED: dict[str, Any] = {
     "ChannelData.To": _TEXT,
     "VerificationSid": {"type": "string", "pattern": "^VE[0-9a-f]{32}$"},
     "Status": {"type": "string", "enum": ["converted", "unconverted"]},
+}
+RATE_LIMIT: dict[str, Any] = {
+    "UniqueName": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    "Description": {"type": "string", "maxLength": 255},
+}
+BUCKET: dict[str, Any] = {
+    "Max": _number(MOST[0], MOST[-1]),
+    "Interval": _number(SECONDS[0], SECONDS[-1]) | {"description": "seconds"},
 }
 API_KEY: dict[str, Any] = {
     "FriendlyName": {"type": "string", "maxLength": 64},

@@ -14,6 +14,7 @@ from api_stub.parameters import Parameters, parameters
 from api_stub.verify_v2 import shapes
 from api_stub.verify_v2.openapi import CHECK, SERVICE_SID, START, STATUS, form
 from worker.errors import NotFoundError, TemplateNotFoundError
+from worker.ratelimits import MAX_LIMITS
 from worker.states import Channel, VerificationStatus
 from worker.verifications import Payment, Start
 from worker.wiring import Sendcode
@@ -31,8 +32,8 @@ _NOT_OFFERED = ("email", "whatsapp", "sna", "auto", "rcs")
 # What changes a start's meaning and is not built: refused, never dropped in silence.
 _UNSUPPORTED = {
     "CustomMessage": (400, 60243, "Custom messages are not supported"),
-    "RateLimits": (403, 60204, "Service does not support this feature: RateLimits"),
 }
+MAX_RATE_VALUE = 256
 # A header, since the body has Twilio's keys and no other.
 REMAINING = "Sendcode-Attempts-Remaining"
 
@@ -70,18 +71,32 @@ def _payment(given: Parameters) -> Payment | None:
     return Payment(amount, payee)
 
 
-def _no_substitutions(given: Parameters) -> None:
-    """Our templates have no places but the code's and the name's."""
-    text = given.text("TemplateCustomSubstitutions")
-    if text is None:
-        return
+def _object(given: Parameters, name: str) -> dict[str, Any]:
+    """A parameter that is a JSON object; empty where it is absent."""
+    text = given.text(name)
     try:
-        found = json.loads(text)
+        found = {} if text is None else json.loads(text)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise invalid("TemplateCustomSubstitutions", "must be a JSON object")
-    if found:
+        raise invalid(name, "must be a JSON object")
+    return found
+
+
+def _rate_limits(given: Parameters) -> dict[str, str]:
+    found = _object(given, "RateLimits")
+    if len(found) > MAX_LIMITS or not all(
+        isinstance(value, str) and 0 < len(value) <= MAX_RATE_VALUE for value in found.values()
+    ):
+        raise invalid("RateLimits", f"values must be strings of 1 to {MAX_RATE_VALUE} characters")
+    if any(not value.isprintable() for pair in found.items() for value in pair):
+        raise invalid("RateLimits", "holds a character that cannot be used")
+    return found
+
+
+def _no_substitutions(given: Parameters) -> None:
+    """Our templates have no places but the code's and the name's."""
+    if _object(given, "TemplateCustomSubstitutions"):
         raise invalid("TemplateCustomSubstitutions", "the template has no place for any of them")
 
 
@@ -126,6 +141,7 @@ async def start(
         custom_code=given.text("CustomCode"),
         payment=_payment(given),
         send_digits=given.text("SendDigits"),
+        rate_limits=_rate_limits(given),
         request_id=f"http {key}" if key else None,
     )
     parts = _parts(request)

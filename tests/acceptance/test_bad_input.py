@@ -68,7 +68,7 @@ BAD_STARTS = {
     "custom code": ({"To": GOOD, "Channel": "sms", "CustomCode": "123456"}, 403, 60204),
     "custom message": ({"To": GOOD, "Channel": "sms", "CustomMessage": "Hi"}, 400, 60243),
     "amount": ({"To": GOOD, "Channel": "sms", "Amount": "9.99"}, 403, 60204),
-    "rate limits": ({"To": GOOD, "Channel": "sms", "RateLimits": "{}"}, 403, 60204),
+    "rate limits": ({"To": GOOD, "Channel": "sms", "RateLimits": '{"a": "b"}'}, 400, 60200),
 }
 BAD_CODES = {
     "Arabic digits": "١٢٣٤٥٦",

@@ -10,7 +10,7 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 
-from tests.acceptance.running import Up, wrong
+from tests.acceptance.running import NUMBERS, Up, wrong
 
 SERVICE_KEYS = {
     *("sid", "account_sid", "friendly_name", "code_length", "lookup_enabled", "psd2_enabled"),
@@ -345,3 +345,30 @@ def test_payments(up: Up, client: Client, to: str) -> None:
     unsaid = lambda: service.verification_checks.create(to=to, code=heard["code"])  # noqa: E731
     assert refusal(unsaid) == (400, 60206)
     assert service.verification_checks.create(to=to, code=heard["code"], **pay).valid
+
+
+def test_rate_limits(up: Up, client: Client) -> None:
+    """The SDK makes limits and buckets, follows their lists to the second page, and a start gets
+    429 and 20429 once a bucket is full.
+    """
+    made = client.verify.v2.services.create(friendly_name="Limits")
+    service = client.verify.v2.services(made.sid)
+    limits = [service.rate_limits.create(unique_name=f"n{n}", description="x") for n in range(3)]
+    assert [one.sid for one in service.rate_limits.list(page_size=2)] == [r.sid for r in limits]
+    one = service.rate_limits(limits[0].sid)
+    assert one.update(description="y").description == "y"
+    twice = lambda: service.rate_limits.create(unique_name="n0")  # noqa: E731
+    assert refusal(twice) == (400, 60208)
+    sids = [one.buckets.create(max=2, interval=60 * n).sid for n in (1, 2, 3)]
+    assert [bucket.sid for bucket in one.buckets.list(page_size=2)] == sids
+    assert one.buckets(sids[0]).update(max=1).max == 1
+    assert one.buckets(sids[2]).delete()
+    numbers = [next(NUMBERS) for _ in range(2)]
+    given = {"channel": "sms", "rate_limits": {"n0": "203.0.113.1"}}
+    service.verifications.create(to=numbers[0], **given)
+    refused = lambda: service.verifications.create(to=numbers[1], **given)  # noqa: E731
+    assert refusal(refused) == (429, 20429)
+    unknown = {"channel": "sms", "rate_limits": {"nothing": "x"}}
+    assert refusal(lambda: service.verifications.create(to=numbers[1], **unknown)) == (400, 60200)
+    assert one.delete()
+    assert refusal(one.fetch) == (404, 20404)

@@ -24,6 +24,7 @@ OPEN = {
     "/sandbox/{path:path}",
 }
 ENTITY = "/v2/Services/{service_sid}/Entities/{identity}"
+BUCKETS = "/v2/Services/{service_sid}/RateLimits/{limit_sid}/Buckets"
 # The scope that an API key needs for each route; the account's own token passes everywhere.
 SCOPES = {
     ("POST", "/v2/Services"): "admin",
@@ -66,6 +67,16 @@ SCOPES = {
     ("GET", "/v2/Services/{service_sid}/Webhooks/{sid}"): "read",
     ("POST", "/v2/Services/{service_sid}/Webhooks/{sid}"): "admin",
     ("DELETE", "/v2/Services/{service_sid}/Webhooks/{sid}"): "admin",
+    ("POST", "/v2/Services/{service_sid}/RateLimits"): "admin",
+    ("GET", "/v2/Services/{service_sid}/RateLimits"): "read",
+    ("GET", "/v2/Services/{service_sid}/RateLimits/{sid}"): "read",
+    ("POST", "/v2/Services/{service_sid}/RateLimits/{sid}"): "admin",
+    ("DELETE", "/v2/Services/{service_sid}/RateLimits/{sid}"): "admin",
+    ("POST", BUCKETS): "admin",
+    ("GET", BUCKETS): "read",
+    ("GET", f"{BUCKETS}/{{sid}}"): "read",
+    ("POST", f"{BUCKETS}/{{sid}}"): "admin",
+    ("DELETE", f"{BUCKETS}/{{sid}}"): "admin",
     ("POST", "/v2/SafeList/Numbers"): "admin",
     ("GET", "/v2/SafeList/Numbers/{number}"): "read",
     ("DELETE", "/v2/SafeList/Numbers/{number}"): "admin",

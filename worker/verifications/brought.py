@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from worker import phone
+from worker.door_tables import buckets, rate_limits
 from worker.errors import (
     FeatureOffError,
     InvalidParameterError,
@@ -15,17 +16,27 @@ from worker.errors import (
     NotFoundError,
     PaymentError,
 )
+from worker.limits import Limit
 from worker.messages import has_link
 from worker.models import services, verifications
 from worker.states import Channel
 from worker.verifications.requests import Requests
 from worker.verifications.words import Start
 
+RATE_LIMIT = "rate_limit."  # before the name of a service's own limit
 MAX_AMOUNT, MAX_PAYEE = 20, 40
 _CODE = re.compile(r"[0-9]{4,10}", re.ASCII)
 _SEND_DIGITS = re.compile(r"[0-9#*wW]{1,32}", re.ASCII)
 _PUNCTUATION = frozenset(" .,'’-&_()+!/")
 _v, _s = verifications.c, services.c
+_BUCKETS = (
+    select(rate_limits.c.unique_name, buckets.c.sid, buckets.c.most, buckets.c.seconds)
+    .outerjoin(buckets, buckets.c.rate_limit_sid == rate_limits.c.sid)
+    .where(
+        rate_limits.c.service_sid == bindparam("service"),
+        rate_limits.c.unique_name.in_(bindparam("names", expanding=True)),
+    )
+)
 _NEW_CODE = (
     update(verifications)
     .where(_v.sid == bindparam("b_sid"))
@@ -90,6 +101,36 @@ class Brought(Requests):
             raise PaymentError
         _check_text("Amount", wanted.payment.amount, MAX_AMOUNT)
         _check_text("Payee", wanted.payment.payee, MAX_PAYEE)
+
+    def _rate_limits(self, connection: Connection, wanted: Start) -> list[Limit]:
+        """The service's own limits that this start is counted under, a bucket each. What stands in
+        Redis is a keyed hash of the value, which may be a person's address.
+
+        :raises InvalidParameterError: the service has no limit of a name given
+        """
+        if not wanted.rate_limits:
+            return []
+        found = connection.execute(
+            _BUCKETS, {"service": wanted.service_sid, "names": list(wanted.rate_limits)}
+        ).all()
+        unknown = set(wanted.rate_limits) - {row.unique_name for row in found}
+        if unknown:
+            raise InvalidParameterError(
+                "RateLimits", "names a limit that the service does not have"
+            )
+        return [
+            Limit(
+                f"{RATE_LIMIT}{row.unique_name}",
+                self._rate_key(row.sid, value),
+                row.most,
+                row.seconds,
+            )
+            for row in found
+            if row.sid is not None and (value := wanted.rate_limits[row.unique_name])
+        ]
+
+    def _rate_key(self, bucket: str, value: str) -> str:
+        return self._keyring.number_index("\0".join(("rate", bucket, value))).hex()
 
     def _brought(self, wanted: Start, kid: str, sid: str) -> dict[str, Any]:
         """The columns of what the start brought, sealed with the key of the row."""

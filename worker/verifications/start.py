@@ -29,6 +29,7 @@ from worker.errors import (
     LimitsUnavailableError,
     NotFoundError,
     NumberDisabledError,
+    RateLimitedError,
     RequestRunningError,
     SendcodeError,
 )
@@ -39,7 +40,7 @@ from worker.statements import ALIVE, PENDING, SPENT, insert_delivery, number_lim
 from worker.states import Channel, Lane, VerificationStatus, queue_of
 from worker.templates import choose_locale
 from worker.verifications.base import delivery_view
-from worker.verifications.brought import Brought
+from worker.verifications.brought import RATE_LIMIT, Brought
 from worker.verifications.words import Delivery, Start, Verification
 
 _APP_HASH = re.compile(r"[A-Za-z0-9+/]{11}", re.ASCII)
@@ -122,6 +123,7 @@ class Starting(Brought):
         :raises NotFoundError: no such service in the account
         :raises TemplateNotFoundError: no such template, or none in this locale
         :raises LimitReachedError: a send limit is reached
+        :raises RateLimitedError: a limit of the service's own is reached by a value given here
         :raises OverloadedError: codes wait too long for a worker
         :raises LimitsUnavailableError: the limits cannot be asked
         :raises ChecksSpentError: the guesses of the last one are used and it has not expired
@@ -147,11 +149,13 @@ class Starting(Brought):
                 locale = choose_locale(
                     connection, account_sid, template, wanted.locale, number.country
                 )
+            own_limits = self._rate_limits(connection, wanted)
         _refuse_closed(seen)
         limits = number_limits(self._settings, wanted.service_sid, indexes[0], wanted.channel)
+        limits += own_limits
         running = self._running(account_sid, wanted.request_id)
         try:
-            lane = self._limits.admit(limits, self._share(wanted, has_waited), running)
+            lane = self._admit(limits, self._share(wanted, has_waited), running)
         except LimitReachedError:
             # The same request may have been answered since we looked, and taken the last place.
             answered = self._answered(account_sid, wanted.request_id, fingerprints)
@@ -192,6 +196,15 @@ class Starting(Brought):
         self._publish(queue_of(wanted.channel, lane), [sent[-1].sid], life, now)
         view = self._view(row, number.e164, sent)
         return replace(view, lookup=_wants_lookup(seen[0]))
+
+    def _admit(self, limits: list[Limit], share: Share, running: str | None) -> Lane:
+        try:
+            return self._limits.admit(limits, share, running)
+        except LimitReachedError as error:
+            name = error.limit.removeprefix(RATE_LIMIT)
+            if name == error.limit:
+                raise
+            raise RateLimitedError(name, error.retry_after) from None
 
     def _share(self, wanted: Start, has_waited: bool) -> Share:
         s = self._settings

@@ -1,5 +1,6 @@
 """What a caller hands to the verification module and gets back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -55,6 +56,7 @@ class Start:
     """What a backend asks for.
 
     :param to: a number in any international spelling
+    :param rate_limits: by the service's names, the values that this start is counted under
     :param request_id: the same one twice, with the same values, is one verification
     """
 
@@ -68,4 +70,5 @@ class Start:
     custom_code: str | None = field(default=None, repr=False)
     payment: Payment | None = None
     send_digits: str | None = None
+    rate_limits: Mapping[str, str] = field(default_factory=dict, repr=False)
     request_id: str | None = None

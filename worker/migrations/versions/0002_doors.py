@@ -104,6 +104,53 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("service_sid", "country", name=op.f("pk_messaging_configurations")),
     )
+    op.create_table(
+        "rate_limits",
+        sa.Column("sid", sa.String(length=34), nullable=False),
+        sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("service_sid", sa.String(length=34), nullable=False),
+        sa.Column("unique_name", sa.String(length=64), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["service_sid"],
+            ["services.sid"],
+            name=op.f("fk_rate_limits_service_sid"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("sid", name=op.f("pk_rate_limits")),
+    )
+    op.create_index(
+        op.f("ix_rate_limits_service_sid_unique_name"),
+        "rate_limits",
+        ["service_sid", "unique_name"],
+        unique=True,
+    )
+    op.create_table(
+        "buckets",
+        sa.Column("sid", sa.String(length=34), nullable=False),
+        sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("service_sid", sa.String(length=34), nullable=False),
+        sa.Column("rate_limit_sid", sa.String(length=34), nullable=False),
+        sa.Column("most", sa.Integer(), nullable=False),
+        sa.Column("seconds", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["rate_limit_sid"],
+            ["rate_limits.sid"],
+            name=op.f("fk_buckets_rate_limit_sid"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("sid", name=op.f("pk_buckets")),
+    )
+    op.create_index(
+        op.f("ix_buckets_rate_limit_sid_seconds"),
+        "buckets",
+        ["rate_limit_sid", "seconds"],
+        unique=True,
+    )
     op.add_column("services", sa.Column("default_template_sid", sa.String(length=34)))
     op.add_column("verifications", sa.Column("template_sid", sa.String(length=34)))
     op.add_column(
@@ -127,6 +174,8 @@ def downgrade() -> None:
     for name in ("send_digits", "payment_sealed", "code_sealed", "own_code", "template_sid"):
         op.drop_column("verifications", name)
     op.drop_column("services", "default_template_sid")
+    op.drop_table("buckets")
+    op.drop_table("rate_limits")
     op.drop_table("messaging_configurations")
     op.drop_table("factor_webhooks")
     op.drop_table("safe_numbers")
