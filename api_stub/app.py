@@ -20,6 +20,7 @@ from api_stub.verify_v2 import (
     backup_codes,
     challenges,
     entities,
+    event_hooks,
     factors,
     messaging,
     ratelimits,
@@ -60,7 +61,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(verifications.router)
     for door in (entities, factors, challenges, backup_codes):
         app.include_router(door.router)
-    for resource in (api_keys, attempts, messaging, ratelimits, safelist, templates, webhooks):
+    for resource in (
+        api_keys,
+        attempts,
+        event_hooks,
+        messaging,
+        ratelimits,
+        safelist,
+        templates,
+        webhooks,
+    ):
         app.include_router(resource.router)
     app.include_router(callbacks.router)
     if settings.provider == "sandbox":

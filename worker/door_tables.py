@@ -132,3 +132,42 @@ buckets = Table(
     Column("updated_at", BigInteger, nullable=False),
     Index(None, "rate_limit_sid", "seconds", unique=True),
 )
+
+event_hooks = Table(  # who is told what becomes of a service's verifications
+    "event_hooks",
+    metadata,
+    Column("sid", String(34), primary_key=True),
+    Column("account_sid", String(34), nullable=False),
+    Column(
+        "service_sid", String(34), ForeignKey("services.sid", ondelete="CASCADE"), nullable=False
+    ),
+    Column("url", String(2048), nullable=False),
+    Column("wants", Integer, nullable=False),  # a bit for each kind of event
+    Column("enabled", Boolean, nullable=False),
+    Column("key_id", String(16), nullable=False),  # the secret key behind the next one
+    Column("secret_sealed", LargeBinary, nullable=False),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("paused_until", BigInteger, nullable=False),  # after a failure nothing is sent
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index(None, "service_sid", "sid"),
+)
+
+events = Table(  # what is still to be told; a row goes when it was
+    "events",
+    metadata,
+    Column(
+        "hook_sid",
+        String(34),
+        ForeignKey("event_hooks.sid", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("kind", String(40), primary_key=True),
+    Column("subject_sid", String(34), primary_key=True),  # of the verification or delivery
+    Column("verification_sid", String(34), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_try_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "next_try_at"),
+    Index(None, "created_at"),
+)

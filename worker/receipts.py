@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from worker.db import Database, now_ms
 from worker.models import deliveries, receipts
+from worker.outbox import OF_STATE, note
 from worker.states import NO_RECEIPT, RECEIPT_MAY_FOLLOW, DeliveryState
 
 log = structlog.get_logger()
@@ -119,6 +120,8 @@ class Receipts:
                     **({"b_hope": hope} if state is DeliveryState.UNDELIVERED else {}),
                 },
             ).rowcount
+            if moved and state.value in OF_STATE:
+                note(connection, OF_STATE[state.value], [delivery_sid])
         log.info("receipt.received", delivery=delivery_sid, status=status, moved=bool(moved))
         if moved and state is DeliveryState.UNDELIVERED and hope:
             self._on_undelivered(delivery_sid)

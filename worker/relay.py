@@ -26,6 +26,7 @@ from worker import celery_app, factors
 from worker.db import Database, now_ms, then_ms
 from worker.fallback import Fallback
 from worker.models import deliveries, number_guards, receipts, requests, verifications
+from worker.outbox import Event, note
 from worker.queues import depth, oldest_waiting
 from worker.settings import Settings
 from worker.statements import PENDING, SPENT, Publish
@@ -226,9 +227,11 @@ class Relay:
     def settle(self) -> None:
         """End, recover and follow up what is due: the database alone decides."""
         self._in_batches(_OVERDUE_DELIVERIES, _END_DELIVERIES, "job.discarded")
-        self._in_batches(_OVERDUE_VERIFICATIONS, _END_VERIFICATIONS, "code.expired")
+        self._in_batches(
+            _OVERDUE_VERIFICATIONS, _END_VERIFICATIONS, "code.expired", tells=Event.EXPIRED
+        )
         self._in_batches(_DEAD_LEASES, _RECOVER, "lease.recovered")
-        self._in_batches(_SILENT, _GIVE_UP, "receipt.missing")
+        self._in_batches(_SILENT, _GIVE_UP, "receipt.missing", tells=Event.UNDELIVERED)
         self._in_batches(_TO_ASK, _ASKED, "receipt.asked_for", self._ask_about)
         self._in_batches(_TOLD_CODES, _FORGET_CODES, "code.forgotten")
         for sid in self._fallback.due():
@@ -282,12 +285,15 @@ class Relay:
         change: object,
         event: str,
         then: Callable[[list[str]], object] = lambda _: None,
+        tells: Event | None = None,
     ) -> None:
         while True:
             with self._db.begin() as connection:
                 sids = list(connection.execute(which).scalars())
                 if sids:
                     connection.execute(change, {"b_sids": sids})  # type: ignore[call-overload]
+                    if tells:
+                        note(connection, tells, sids)
             if sids:
                 log.info(event, count=len(sids))
                 then(sids)

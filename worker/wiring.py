@@ -23,8 +23,10 @@ from worker.enquiry import Enquiry
 from worker.factor_webhooks import FactorWebhooks
 from worker.factors import Factors
 from worker.fallback import Fallback
+from worker.hooks import Hooks
 from worker.limits import Limits
 from worker.messaging import Messaging
+from worker.posting import Poster
 from worker.providers import Provider
 from worker.providers.twilio import TwilioProvider
 from worker.queues import PUBLISHED_AT
@@ -35,6 +37,7 @@ from worker.services import Services
 from worker.settings import Settings
 from worker.templates import Templates
 from worker.verifications import Verifications
+from worker.webhooks import Webhooks
 
 log = structlog.get_logger()
 ENQUIRE_WITHIN = 60  # seconds after which a question is asked anew
@@ -121,6 +124,16 @@ class Sendcode:
     @cached_property
     def ratelimits(self) -> RateLimits:
         return RateLimits(self.db)
+
+    @cached_property
+    def hooks(self) -> Hooks:
+        schemes = ("https", "http") if self.settings.provider == "sandbox" else ("https",)
+        return Hooks(self.db, self.keyring, schemes)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        poster = Poster(anywhere=self.settings.provider == "sandbox")
+        return Webhooks(self.db, self.keyring, poster)
 
     @cached_property
     def messaging(self) -> Messaging:

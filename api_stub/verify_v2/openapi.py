@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.factor_webhooks import EVENTS, STATUSES, VERSIONS
+from worker.outbox import Event
 from worker.ratelimits import MOST, SECONDS
 
 SERVICE_SID = r"^VA[0-9a-f]{32}$"
@@ -88,6 +89,11 @@ RATE_LIMIT: dict[str, Any] = {
 BUCKET: dict[str, Any] = {
     "Max": _number(MOST[0], MOST[-1]),
     "Interval": _number(SECONDS[0], SECONDS[-1]) | {"description": "seconds"},
+}
+HOOK: dict[str, Any] = {
+    "Url": {"type": "string", "format": "uri"},
+    "EventTypes": {"type": "array", "items": {"type": "string", "enum": ["*", *Event]}},
+    "Status": {"type": "string", "enum": list(STATUSES)},
 }
 API_KEY: dict[str, Any] = {
     "FriendlyName": {"type": "string", "maxLength": 64},

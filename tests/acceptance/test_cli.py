@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import httpx
 import pytest
 
 from tests.acceptance.running import Up, until, wrong
+from worker.webhooks import sign
 
 pytestmark = pytest.mark.parametrize("up", ["sqlite"], indirect=True)
 
@@ -189,3 +192,45 @@ def test_api_keys(up: Up) -> None:
         until(lambda: client.get("/v2/Services").status_code == 401, about="the key's end")
     assert run(up, "api-keys", "revoke", made["sid"])[0] == NOT_FOUND
     assert run(up, "api-keys", "create", "None", "--scope", "root")[0] == USAGE
+
+
+def test_webhooks(up: Up, to: str) -> None:
+    """`webhooks` makes a hook, the relay tells it what ended, signed with the secret that was
+    shown once, and `delete` removes it.
+    """
+    got: list[tuple[str, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            got.append((self.headers["Sendcode-Signature"], body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/told"
+        service = up.account["SENDCODE_SERVICE_SID"]
+        words = ("--service", service, "--event", "verification.approved")
+        made = result(up, "webhooks", "create", url, *words)
+        sid = up.start_code(to)["sid"]
+        up.check(up.wait(to)["code"], To=to)
+        until(lambda: got, about="a webhook")
+        server.shutdown()
+    signature, body = got[0]
+    at = int(signature.partition(",")[0].removeprefix("t="))
+    assert signature == sign(made["secret"], at, body)
+    event = json.loads(body)
+    assert (event["type"], event["verification_sid"]) == ("verification.approved", sid)
+    assert to[1:] not in body.decode()
+    listed = result(up, "webhooks", "list", "--service", service)
+    assert [one["sid"] for one in listed] == [made["sid"]]
+    assert made["secret"] not in json.dumps(listed)
+    deleted = result(up, "webhooks", "delete", made["sid"], "--service", service)
+    assert deleted == {"deleted": True}
+    again = run(up, "webhooks", "delete", made["sid"], "--service", service)
+    assert again[0] == NOT_FOUND
+    assert run(up, "webhooks", "create", "ftp://x", "--service", service)[0] == USAGE

@@ -79,7 +79,7 @@ def test_a_key_may_do_what_its_scope_says(
         ),
         "fetch": lambda: client.get(f"{path}/Verifications/{NUMBER}"),
         "check": lambda: client.post(
-            f"{path}/VerificationCheck", data={"To": NUMBER, "Code": "12345"}
+            f"{path}/VerificationCheck", data={"To": NUMBER, "Code": "123456"}
         ),
         "end": lambda: client.post(f"{path}/Verifications/{NUMBER}", data={"Status": "canceled"}),
         "list": lambda: client.get("/v2/Services"),

@@ -339,8 +339,8 @@ MUTANTS = (
     _mutant(
         "digest-is-bound-to-no-row",
         "worker/codes.py",
-        "for s in (verification, service, number, code)",
-        "for s in (service, number, code)",
+        "(verification, service, number, code, *bound)",
+        "(service, number, code, *bound)",
         "tests/unit/test_codes.py::test_a_digest_binds_every_part",
     ),
     # 4. No code and no number where they do not belong.
@@ -354,8 +354,8 @@ MUTANTS = (
     _mutant(
         "number-is-sealed-for-any-row",
         "worker/codes.py",
-        "encrypt(nonce, number.encode(), owner.encode())",
-        'encrypt(nonce, number.encode(), b"")',
+        "encrypt(nonce, value.encode(), owner.encode())",
+        'encrypt(nonce, value.encode(), b"")',
         "tests/unit/test_codes.py::test_a_sealed_number_opens_for_its_owner_only",
     ),
     # 5. One spelling, limits for all, no callback without a signature.

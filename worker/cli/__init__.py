@@ -4,7 +4,16 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused (limit, wron
 5 broker or database unreachable.
 """
 
-from worker.cli import api_keys, codes, factors, keys, processes, services
+from worker.cli import api_keys, codes, factors, keys, processes, services, webhooks
 from worker.cli.base import main
 
-__all__ = ["api_keys", "codes", "factors", "keys", "main", "processes", "services"]
+__all__ = [
+    "api_keys",
+    "codes",
+    "factors",
+    "keys",
+    "main",
+    "processes",
+    "services",
+    "webhooks",
+]

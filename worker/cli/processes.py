@@ -90,6 +90,8 @@ def relay() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    telling = threading.Thread(target=ours.webhooks.run, args=(stop,), daemon=True)
+    telling.start()
     _ready()
     Relay(ours.db, ours.redis, ours.settings, ours.publish, ours.fallback, ours.ask_about).run(stop)
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
 from worker.db import UNAVAILABLE, Database, now_ms
 from worker.door_tables import messaging_configurations, template_texts
 from worker.models import deliveries, services, verifications
+from worker.outbox import Event, note
 from worker.statements import PENDING
 from worker.states import Channel, DeliveryState
 
@@ -191,6 +192,9 @@ LATER = _OURS.values(
 )
 
 
+_MAY_FAIL = frozenset({FAILED, FAILED_HERE, LATER})
+
+
 class Rows:
     """
     :param lease_seconds: how long a claim holds
@@ -248,8 +252,7 @@ class Rows:
         give_up = time.monotonic() + self._lease
         while True:
             try:
-                with self._db.statement() as connection:
-                    state = connection.execute(statement, where).scalar_one_or_none()
+                state = self._write(statement, where)
                 break
             except UNAVAILABLE:
                 if time.monotonic() > give_up:
@@ -258,3 +261,13 @@ class Rows:
         if state is None:
             log.warning("outcome.late", delivery=job["sid"], tries=job["tries"])
         return str(state) if state is not None else None
+
+    def _write(self, statement: Executable, where: dict[str, object]) -> str | None:
+        if statement not in _MAY_FAIL:
+            with self._db.statement() as connection:
+                return connection.execute(statement, where).scalar_one_or_none()
+        with self._db.begin() as connection:
+            state: str | None = connection.execute(statement, where).scalar_one_or_none()
+            if state == DeliveryState.FAILED:
+                note(connection, Event.FAILED, [str(where["b_sid"])])
+        return state

@@ -11,6 +11,7 @@ from worker.db import Database, now_ms
 from worker.errors import InvalidParameterError, LimitsUnavailableError, NotFoundError
 from worker.limits import Limits
 from worker.models import deliveries, number_guards, verifications
+from worker.outbox import hooked
 from worker.settings import Settings
 from worker.statements import PENDING, SPENT, Publish, service_limit
 from worker.states import Channel, DeliveryState, VerificationStatus
@@ -23,9 +24,12 @@ _FAILURES = (  # wrong codes in a row, before the check that asks
     .scalar_subquery()
 )
 _OVER = and_(_v.status.in_((PENDING, SPENT)), _v.expires_at <= now_ms())
-_FIND = select(verifications, _FAILURES.label("failures"), _OVER.label("over")).where(
-    _v.account_sid == bindparam("account")
-)
+_FIND = select(
+    verifications,
+    _FAILURES.label("failures"),
+    _OVER.label("over"),
+    hooked(_v.service_sid).label("hooked"),
+).where(_v.account_sid == bindparam("account"))
 _IN_SERVICE = _v.service_sid == bindparam("service")
 _BY_SID_ALONE = _FIND.where(_v.sid == bindparam("sid"))
 _BY_SID = _BY_SID_ALONE.where(_IN_SERVICE)

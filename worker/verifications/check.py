@@ -15,6 +15,7 @@ from worker.errors import (
     SendcodeError,
 )
 from worker.models import number_guards, verifications
+from worker.outbox import OF_STATUS, note
 from worker.statements import ALIVE, PENDING, SPENT
 from worker.states import VerificationStatus
 from worker.verifications.base import Base
@@ -106,13 +107,15 @@ class Checking(Base):
         """
         where = {"b_sid": found["sid"], "b_digest": digest}
         untouched = found["status"] == PENDING and not found["checks"] and not found["failures"]
-        if untouched and hmac.compare_digest(found["code_digest"], digest):
+        if untouched and not found["hooked"] and hmac.compare_digest(found["code_digest"], digest):
             with self._db.statement() as connection:
                 return connection.execute(_TAKE_CHECK, where).mappings().one_or_none()
         with self._db.begin() as connection:
             taken = connection.execute(_TAKE_CHECK, where).mappings().one_or_none()
             if taken is not None:
                 self._count(connection, taken)
+                if found["hooked"] and taken["status"] in OF_STATUS:
+                    note(connection, OF_STATUS[taken["status"]], [taken["sid"]])
         return taken
 
     def _count(self, connection: Connection, taken: RowMapping) -> None:

@@ -6,6 +6,7 @@ from worker import phone
 from worker.db import now_ms
 from worker.errors import NotFoundError
 from worker.models import deliveries, number_guards, services, verifications
+from worker.outbox import OF_STATUS, note
 from worker.statements import ALIVE
 from worker.states import Channel, DeliveryState, VerificationStatus
 from worker.verifications.base import Base
@@ -58,6 +59,8 @@ class Managing(Base):
             if ended is None:
                 raise NotFoundError("verification")
             connection.execute(_CANCEL_QUEUED, {"b_sid": found["sid"]})
+            if found["hooked"]:
+                note(connection, OF_STATUS[status.value], [found["sid"]])
             sent = self._sent(connection, found["sid"])
         self._forget_sends(ended)
         return self._view(ended, sent=sent)

@@ -36,6 +36,7 @@ from worker.errors import (
 from worker.limits import Limit, Share
 from worker.messages import check_brand, resolve_locale
 from worker.models import deliveries, new_sid, number_guards, services, verifications
+from worker.outbox import Event, note
 from worker.statements import ALIVE, PENDING, SPENT, insert_delivery, number_limits
 from worker.states import Channel, Lane, VerificationStatus, queue_of
 from worker.templates import choose_locale
@@ -80,6 +81,7 @@ _EXPIRE = (
         _v.expires_at <= now_ms(),
     )
     .values(status=VerificationStatus.EXPIRED.value, updated_at=now_ms())
+    .returning(_v.sid)
 )
 # One look at everything that may refuse: the service, its guard and its live verification.
 _ADMISSION = (
@@ -315,7 +317,7 @@ class Starting(Brought):
         live: bool,
     ) -> RowMapping | None:
         if live:  # an overdue one that the relay has not ended yet keeps the place
-            connection.execute(_EXPIRE, {"b_service": values["service_sid"], "b_indexes": indexes})
+            self._expire(connection, values["service_sid"], indexes)
         sid, kid, salt = new_sid("VE"), self._keyring.kid, new_salt()
         length = service["code_length"]
         code = wanted.custom_code or self._keyring.derive_code(kid, salt, length)
@@ -349,6 +351,12 @@ class Starting(Brought):
             .mappings()
             .one_or_none()
         )
+
+    def _expire(self, connection: Connection, service: str, indexes: list[bytes]) -> None:
+        ended = connection.execute(_EXPIRE, {"b_service": service, "b_indexes": indexes}).scalars()
+        sids = list(ended)
+        if sids:
+            note(connection, Event.EXPIRED, sids)
 
     def _queue(
         self,

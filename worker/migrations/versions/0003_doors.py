@@ -151,6 +151,48 @@ def upgrade() -> None:
         ["rate_limit_sid", "seconds"],
         unique=True,
     )
+    op.create_table(
+        "event_hooks",
+        sa.Column("sid", sa.String(length=34), nullable=False),
+        sa.Column("account_sid", sa.String(length=34), nullable=False),
+        sa.Column("service_sid", sa.String(length=34), nullable=False),
+        sa.Column("url", sa.String(length=2048), nullable=False),
+        sa.Column("wants", sa.Integer(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("key_id", sa.String(length=16), nullable=False),
+        sa.Column("secret_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("paused_until", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["service_sid"],
+            ["services.sid"],
+            name=op.f("fk_event_hooks_service_sid"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("sid", name=op.f("pk_event_hooks")),
+    )
+    op.create_index(op.f("ix_event_hooks_service_sid_sid"), "event_hooks", ["service_sid", "sid"])
+    op.create_table(
+        "events",
+        sa.Column("hook_sid", sa.String(length=34), nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("subject_sid", sa.String(length=34), nullable=False),
+        sa.Column("verification_sid", sa.String(length=34), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("next_try_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["hook_sid"],
+            ["event_hooks.sid"],
+            name=op.f("fk_events_hook_sid"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("hook_sid", "kind", "subject_sid", name=op.f("pk_events")),
+    )
+    op.create_index(op.f("ix_events_next_try_at"), "events", ["next_try_at"])
+    op.create_index(op.f("ix_events_created_at"), "events", ["created_at"])
     op.add_column("services", sa.Column("default_template_sid", sa.String(length=34)))
     op.add_column("verifications", sa.Column("template_sid", sa.String(length=34)))
     op.add_column(
@@ -174,6 +216,8 @@ def downgrade() -> None:
     for name in ("send_digits", "payment_sealed", "code_sealed", "own_code", "template_sid"):
         op.drop_column("verifications", name)
     op.drop_column("services", "default_template_sid")
+    op.drop_table("events")
+    op.drop_table("event_hooks")
     op.drop_table("buckets")
     op.drop_table("rate_limits")
     op.drop_table("messaging_configurations")
