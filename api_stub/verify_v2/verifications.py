@@ -62,13 +62,11 @@ def _target(sid: str) -> dict[str, Any]:
 
 
 def _payment(given: Parameters) -> Payment | None:
-    """Amount and payee, or None where neither is given."""
+    """Amount and payee, empty where one is missing, or None where neither is given."""
     amount, payee = given.text("Amount"), given.text("Payee")
     if amount is None and payee is None:
         return None
-    if amount is None or payee is None:
-        raise ApiError(400, 60206, "Amount and Payee are required")
-    return Payment(amount, payee)
+    return Payment(amount or "", payee or "")
 
 
 def _object(given: Parameters, name: str) -> dict[str, Any]:

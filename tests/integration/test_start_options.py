@@ -187,7 +187,8 @@ def test_a_payment_is_required(parts: Sendcode) -> None:
     call = form | {"Channel": "call"} | PAYMENT
     refused(client.post(f"{path}/Verifications", data=call), 400, 60214)
     plain = service_with(parts)
-    refused(client.post(f"{plain}/Verifications", data=form | PAYMENT), 403, 60204)
+    for given in (PAYMENT, {"Amount": "5"}, {"Payee": "Acme"}):
+        refused(client.post(f"{plain}/Verifications", data=form | given), 403, 60204)
     assert count(parts, "verifications") == 0
     started = begin(parts, path, **PAYMENT)
     code = code_of(parts, started["sid"])

@@ -97,7 +97,7 @@ class Brought(Requests):
             return
         if wanted.channel is Channel.CALL:
             raise PaymentError(by_call=True)
-        if wanted.payment is None:
+        if wanted.payment is None or not all(wanted.payment):
             raise PaymentError
         _check_text("Amount", wanted.payment.amount, MAX_AMOUNT)
         _check_text("Payee", wanted.payment.payee, MAX_PAYEE)

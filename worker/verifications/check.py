@@ -91,7 +91,7 @@ class Checking(Base):
         number = self._to(found)
         if found["payment_sealed"] is None:
             payment = None
-        elif payment is None:
+        elif payment is None or not all(payment):
             raise PaymentError
         digest = self._digest(found, number, code, payment)
         taken = self._take(found, digest)
