@@ -3,22 +3,18 @@
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from api_stub.auth import may_administer
-from api_stub.parameters import Parameters, parameters
 from api_stub.verify_v2 import paging
+from api_stub.verify_v2.common import Admin, Given, base_of, parts_of
 from api_stub.verify_v2.openapi import API_KEY, form, listing
 from api_stub.verify_v2.shapes import date
 from worker.api_keys import ApiKey, Scope
-from worker.wiring import Sendcode
 
 router = APIRouter(prefix="/v2", tags=["API keys"])
-Admin = Annotated[str, Depends(may_administer)]
 KeySid = Annotated[str, Path(pattern=r"^SK[0-9a-f]{32}$")]
-Given = Annotated[Parameters, Depends(parameters)]
 
 
 def _shape(key: ApiKey, base_url: str) -> dict[str, Any]:
@@ -40,21 +36,21 @@ def _shape(key: ApiKey, base_url: str) -> dict[str, Any]:
 async def create(request: Request, account: Admin, given: Given) -> JSONResponse:
     """Make a key. Its secret is in this answer and in no other."""
     given.only("FriendlyName", "Scopes")
-    parts: Sendcode = request.app.state.parts
+    parts = parts_of(request)
     name, scopes = given.required("FriendlyName"), given.required("Scopes")
     key, secret = await run_in_threadpool(
         parts.api_keys.create, account, name, re.split(r"[ ,]+", scopes.strip(" ,"))
     )
-    body = _shape(key, parts.settings.base_url) | {"secret": secret}
+    body = _shape(key, base_of(request)) | {"secret": secret}
     return JSONResponse(body, 201, {"Cache-Control": "no-store"})
 
 
 @router.get("/ApiKeys", openapi_extra=listing())
 async def page(request: Request, account: Admin) -> JSONResponse:
-    parts: Sendcode = request.app.state.parts
+    parts = parts_of(request)
     asked = paging.asked(request)
     found = await run_in_threadpool(parts.api_keys.page, account, asked.window)
-    base = parts.settings.base_url
+    base = base_of(request)
     body = paging.envelope(
         "api_keys",
         found,
@@ -68,13 +64,13 @@ async def page(request: Request, account: Admin) -> JSONResponse:
 
 @router.get("/ApiKeys/{sid}")
 async def fetch(request: Request, account: Admin, sid: KeySid) -> JSONResponse:
-    parts: Sendcode = request.app.state.parts
+    parts = parts_of(request)
     found = await run_in_threadpool(parts.api_keys.fetch, account, sid)
-    return JSONResponse(_shape(found, parts.settings.base_url))
+    return JSONResponse(_shape(found, base_of(request)))
 
 
 @router.delete("/ApiKeys/{sid}", status_code=204)
 async def revoke(request: Request, account: Admin, sid: KeySid) -> Response:
-    parts: Sendcode = request.app.state.parts
+    parts = parts_of(request)
     await run_in_threadpool(parts.api_keys.revoke, account, sid)
     return Response(status_code=204)

@@ -5,16 +5,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from api_stub.verify_v2 import factor_shapes
-from api_stub.verify_v2.factor_words import (
-    NO_STORE,
-    Checker,
-    Given,
-    Reader,
-    ServiceSid,
-    Starter,
-    base,
-    room,
-)
+from api_stub.verify_v2.common import Checker, Reader, ServiceSid, Starter, base_of
+from api_stub.verify_v2.factor_words import NO_STORE, Given, room
 from api_stub.verify_v2.openapi import BACKUP_CHECK, form
 
 router = APIRouter(
@@ -28,7 +20,7 @@ async def create(
 ) -> JSONResponse:
     """Ten new codes in place of the old ones. The answer alone has them."""
     made = await run_in_threadpool(room(request).make_backup_codes, account, service_sid, identity)
-    return JSONResponse(factor_shapes.new_backup_codes(made, base(request)), 201, NO_STORE)
+    return JSONResponse(factor_shapes.new_backup_codes(made, base_of(request)), 201, NO_STORE)
 
 
 @router.get("")
@@ -39,7 +31,7 @@ async def fetch(
     found = await run_in_threadpool(
         room(request).fetch_backup_codes, account, service_sid, identity
     )
-    return JSONResponse(factor_shapes.backup_codes(found, base(request)))
+    return JSONResponse(factor_shapes.backup_codes(found, base_of(request)))
 
 
 @router.post("/Check", openapi_extra=form(BACKUP_CHECK, required=["Code"]))
@@ -50,4 +42,4 @@ async def check(
     checked = await run_in_threadpool(
         room(request).check_backup_code, account, service_sid, identity, given.required("Code")
     )
-    return JSONResponse(factor_shapes.backup_check(checked, base(request)))
+    return JSONResponse(factor_shapes.backup_check(checked, base_of(request)))

@@ -8,14 +8,11 @@ from fastapi.responses import JSONResponse
 
 from api_stub.parameters import Parameters, page_asked, query
 from api_stub.verify_v2 import factor_shapes, shapes
+from api_stub.verify_v2.common import Checker, Reader, ServiceSid, base_of
 from api_stub.verify_v2.factor_words import (
     INVALID,
     ChallengeSid,
-    Checker,
     Given,
-    Reader,
-    ServiceSid,
-    base,
     details,
     moment,
     room,
@@ -56,7 +53,7 @@ async def create(
         asked,
         given.text("AuthPayload"),
     )
-    return JSONResponse(factor_shapes.challenge(made, base(request)), 201)
+    return JSONResponse(factor_shapes.challenge(made, base_of(request)), 201)
 
 
 @router.get("")
@@ -84,7 +81,7 @@ async def page(
         limit=size + 1,
         offset=number * size,
     )
-    base_url = base(request)
+    base_url = base_of(request)
     body = shapes.page(
         "challenges",
         [factor_shapes.challenge(one, base_url) for one in found[:size]],
@@ -104,7 +101,7 @@ async def fetch(
     found = await run_in_threadpool(
         room(request).fetch_challenge, account, service_sid, identity, sid
     )
-    return JSONResponse(factor_shapes.challenge(found, base(request)))
+    return JSONResponse(factor_shapes.challenge(found, base_of(request)))
 
 
 @router.post("/{sid}", openapi_extra=form(ANSWER))
@@ -126,4 +123,4 @@ async def answer(
         given.text("AuthPayload"),
         strings(given, "Metadata"),
     )
-    return JSONResponse(factor_shapes.challenge(found, base(request)))
+    return JSONResponse(factor_shapes.challenge(found, base_of(request)))

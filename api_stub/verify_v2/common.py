@@ -4,11 +4,13 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from api_stub.auth import may_administer, may_read
+from api_stub.auth import may_administer, may_check, may_read, may_start
 from api_stub.parameters import Parameters, parameters
 from api_stub.verify_v2.openapi import SERVICE_SID
 from worker.wiring import Sendcode
 
+Starter = Annotated[str, Depends(may_start)]
+Checker = Annotated[str, Depends(may_check)]
 Admin = Annotated[str, Depends(may_administer)]
 Reader = Annotated[str, Depends(may_read)]
 ServiceSid = Annotated[str, Path(pattern=SERVICE_SID)]

@@ -6,16 +6,8 @@ from fastapi.responses import JSONResponse
 
 from api_stub.parameters import page_asked, query
 from api_stub.verify_v2 import factor_shapes, shapes
-from api_stub.verify_v2.factor_words import (
-    INVALID,
-    Admin,
-    Given,
-    Reader,
-    ServiceSid,
-    Starter,
-    base,
-    room,
-)
+from api_stub.verify_v2.common import Admin, Reader, ServiceSid, Starter, base_of
+from api_stub.verify_v2.factor_words import INVALID, Given, room
 from api_stub.verify_v2.openapi import ENTITY, form
 
 router = APIRouter(prefix="/v2/Services/{service_sid}/Entities", tags=["Entities"])
@@ -27,7 +19,7 @@ async def create(
 ) -> JSONResponse:
     identity = given.required("Identity")
     made = await run_in_threadpool(room(request).create_entity, account, service_sid, identity)
-    return JSONResponse(factor_shapes.entity(made, base(request)), 201)
+    return JSONResponse(factor_shapes.entity(made, base_of(request)), 201)
 
 
 @router.get("")
@@ -36,7 +28,7 @@ async def page(request: Request, account: Reader, service_sid: ServiceSid) -> JS
     found = await run_in_threadpool(
         room(request).list_entities, account, service_sid, limit=size + 1, offset=number * size
     )
-    base_url = base(request)
+    base_url = base_of(request)
     body = shapes.page(
         "entities",
         [factor_shapes.entity(one, base_url) for one in found[:size]],
@@ -53,7 +45,7 @@ async def fetch(
     request: Request, account: Reader, service_sid: ServiceSid, identity: str
 ) -> JSONResponse:
     found = await run_in_threadpool(room(request).fetch_entity, account, service_sid, identity)
-    return JSONResponse(factor_shapes.entity(found, base(request)))
+    return JSONResponse(factor_shapes.entity(found, base_of(request)))
 
 
 @router.delete("/{identity}", status_code=204)

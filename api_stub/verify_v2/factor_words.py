@@ -6,11 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 
-from api_stub.auth import may_administer, may_check, may_read, may_start
 from api_stub.parameters import Parameters, is_plain, parameters
-from api_stub.verify_v2.openapi import SERVICE_SID
+from api_stub.verify_v2.common import parts_of
 from worker.factors import Change, Factors
-from worker.wiring import Sendcode
 
 INVALID = 60300  # Twilio's code for a bad value of an entity, factor or challenge
 NO_STORE = {"Cache-Control": "no-store"}
@@ -22,27 +20,13 @@ async def _parameters(request: Request) -> Parameters:
     return (await parameters(request)).refusing_with(INVALID)
 
 
-Starter = Annotated[str, Depends(may_start)]
-Checker = Annotated[str, Depends(may_check)]
-Reader = Annotated[str, Depends(may_read)]
-Admin = Annotated[str, Depends(may_administer)]
-ServiceSid = Annotated[str, Path(pattern=SERVICE_SID)]
 FactorSid = Annotated[str, Path(pattern=r"^YF[0-9a-f]{32}$")]
 ChallengeSid = Annotated[str, Path(pattern=r"^YC[0-9a-f]{32}$")]
 Given = Annotated[Parameters, Depends(_parameters)]
 
 
-def parts(request: Request) -> Sendcode:
-    found: Sendcode = request.app.state.parts
-    return found
-
-
 def room(request: Request) -> Factors:
-    return parts(request).factors
-
-
-def base(request: Request) -> str:
-    return parts(request).settings.base_url
+    return parts_of(request).factors
 
 
 def change(given: Parameters) -> Change:

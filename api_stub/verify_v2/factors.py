@@ -11,17 +11,12 @@ from fastapi.responses import JSONResponse
 from api_stub.errors import ApiError
 from api_stub.parameters import Parameters, page_asked, query
 from api_stub.verify_v2 import factor_shapes, shapes
+from api_stub.verify_v2.common import Admin, Checker, Reader, ServiceSid, Starter, base_of
 from api_stub.verify_v2.factor_words import (
     INVALID,
     NO_STORE,
-    Admin,
-    Checker,
     FactorSid,
     Given,
-    Reader,
-    ServiceSid,
-    Starter,
-    base,
     change,
     room,
     strings,
@@ -67,7 +62,7 @@ async def create(
         secret=given.text("Binding.Secret"),
         metadata=strings(given, "Metadata"),
     )
-    return JSONResponse(factor_shapes.new_factor(made, base(request)), 201, NO_STORE)
+    return JSONResponse(factor_shapes.new_factor(made, base_of(request)), 201, NO_STORE)
 
 
 @router.get("")
@@ -83,7 +78,7 @@ async def page(
         limit=size + 1,
         offset=number * size,
     )
-    base_url = base(request)
+    base_url = base_of(request)
     body = shapes.page(
         "factors",
         [factor_shapes.factor(one, base_url) for one in found[:size]],
@@ -100,7 +95,7 @@ async def fetch(
     request: Request, account: Reader, service_sid: ServiceSid, identity: str, sid: FactorSid
 ) -> JSONResponse:
     found = await run_in_threadpool(room(request).fetch_factor, account, service_sid, identity, sid)
-    return JSONResponse(factor_shapes.factor(found, base(request)))
+    return JSONResponse(factor_shapes.factor(found, base_of(request)))
 
 
 @router.post("/{sid}", openapi_extra=form(FACTOR_CHANGE))
@@ -122,7 +117,7 @@ async def update(
         change(given),
         given.text("AuthPayload"),
     )
-    return JSONResponse(factor_shapes.factor(found, base(request)))
+    return JSONResponse(factor_shapes.factor(found, base_of(request)))
 
 
 @router.delete("/{sid}", status_code=204)

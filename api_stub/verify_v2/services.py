@@ -1,26 +1,21 @@
 """Services: create, fetch, list, update and delete."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from api_stub.auth import may_administer, may_read
 from api_stub.errors import invalid
-from api_stub.parameters import Parameters, page_asked, parameters, query
+from api_stub.parameters import Parameters, page_asked, query
 from api_stub.verify_v2 import shapes
-from api_stub.verify_v2.openapi import SERVICE, SERVICE_SID, form
+from api_stub.verify_v2.common import Admin, Given, Reader, ServiceSid, base_of, parts_of
+from api_stub.verify_v2.openapi import SERVICE, form
 from worker.errors import FactorParameterError
 from worker.factors import totp
 from worker.plan import read_plan
-from worker.wiring import Sendcode
 
 router = APIRouter(prefix="/v2", tags=["Services"])
-Admin = Annotated[str, Depends(may_administer)]
-Reader = Annotated[str, Depends(may_read)]
-ServiceSid = Annotated[str, Path(pattern=SERVICE_SID)]
-Given = Annotated[Parameters, Depends(parameters)]
 
 _FLAGS = {
     "CustomCodeEnabled": "custom_code_enabled",
@@ -69,35 +64,26 @@ def _issuer(name: str | None) -> str | None:
         raise invalid(error.field, error.reason) from None
 
 
-def _parts(request: Request) -> Sendcode:
-    parts: Sendcode = request.app.state.parts
-    return parts
-
-
-def _base(request: Request) -> str:
-    return _parts(request).settings.base_url
-
-
 @router.post("/Services", status_code=201, openapi_extra=form(SERVICE, required=["FriendlyName"]))
 async def create(request: Request, account: Admin, given: Given) -> JSONResponse:
     name = given.required("FriendlyName")
     made = await run_in_threadpool(
-        _parts(request).services.create,
+        parts_of(request).services.create,
         account,
         name,
         twilio_only=_twilio_only(given),
         **_settings(given),
     )
-    return JSONResponse(shapes.service(made, _base(request)), 201)
+    return JSONResponse(shapes.service(made, base_of(request)), 201)
 
 
 @router.get("/Services")
 async def page(request: Request, account: Reader) -> JSONResponse:
     size, number = page_asked(query(request))
     found = await run_in_threadpool(
-        _parts(request).services.page, account, limit=size + 1, offset=number * size
+        parts_of(request).services.page, account, limit=size + 1, offset=number * size
     )
-    base = _base(request)
+    base = base_of(request)
     body = shapes.page(
         "services",
         [shapes.service(one, base) for one in found[:size]],
@@ -111,8 +97,8 @@ async def page(request: Request, account: Reader) -> JSONResponse:
 
 @router.get("/Services/{sid}")
 async def fetch(request: Request, account: Reader, sid: ServiceSid) -> JSONResponse:
-    found = await run_in_threadpool(_parts(request).services.fetch, account, sid)
-    return JSONResponse(shapes.service(found, _base(request)))
+    found = await run_in_threadpool(parts_of(request).services.fetch, account, sid)
+    return JSONResponse(shapes.service(found, base_of(request)))
 
 
 @router.post("/Services/{sid}", openapi_extra=form(SERVICE))
@@ -123,15 +109,15 @@ async def update(request: Request, account: Admin, sid: ServiceSid, given: Given
     if ("DefaultTemplateSid", "") in given.items():
         settings["default_template_sid"] = None
     kept = _twilio_only(given)
-    services = _parts(request).services
+    services = parts_of(request).services
     if kept:
         before = await run_in_threadpool(services.fetch, account, sid)
         settings["twilio_only"] = {**before.twilio_only, **kept}
     found = await run_in_threadpool(services.update, account, sid, **settings)
-    return JSONResponse(shapes.service(found, _base(request)))
+    return JSONResponse(shapes.service(found, base_of(request)))
 
 
 @router.delete("/Services/{sid}", status_code=204)
 async def delete(request: Request, account: Admin, sid: ServiceSid) -> Response:
-    await run_in_threadpool(_parts(request).services.delete, account, sid)
+    await run_in_threadpool(parts_of(request).services.delete, account, sid)
     return Response(status_code=204)

@@ -2,29 +2,23 @@
 
 import json
 import re
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from api_stub.auth import may_check, may_read, may_start
 from api_stub.errors import ApiError, invalid, not_found
-from api_stub.parameters import Parameters, parameters
+from api_stub.parameters import Parameters
 from api_stub.verify_v2 import shapes
-from api_stub.verify_v2.openapi import CHECK, SERVICE_SID, START, STATUS, form
+from api_stub.verify_v2.common import Checker, Given, Reader, ServiceSid, Starter, parts_of
+from api_stub.verify_v2.openapi import CHECK, START, STATUS, form
 from worker.errors import NotFoundError, TemplateNotFoundError
 from worker.ratelimits import MAX_LIMITS
 from worker.states import Channel, VerificationStatus
 from worker.verifications import Payment, Start
-from worker.wiring import Sendcode
 
 router = APIRouter(prefix="/v2/Services/{service_sid}", tags=["Verifications"])
-Starter = Annotated[str, Depends(may_start)]
-Checker = Annotated[str, Depends(may_check)]
-Reader = Annotated[str, Depends(may_read)]
-ServiceSid = Annotated[str, Path(pattern=SERVICE_SID)]
-Given = Annotated[Parameters, Depends(parameters)]
 
 _SID = re.compile(r"VE[0-9a-f]{32}", re.ASCII)
 _CHANNELS = {"sms": Channel.SMS, "call": Channel.CALL}
@@ -36,11 +30,6 @@ _UNSUPPORTED = {
 MAX_RATE_VALUE = 256
 # A header, since the body has Twilio's keys and no other.
 REMAINING = "Sendcode-Attempts-Remaining"
-
-
-def _parts(request: Request) -> Sendcode:
-    parts: Sendcode = request.app.state.parts
-    return parts
 
 
 def _channel(given: Parameters) -> Channel:
@@ -142,7 +131,7 @@ async def start(
         rate_limits=_rate_limits(given),
         request_id=f"http {key}" if key else None,
     )
-    parts = _parts(request)
+    parts = parts_of(request)
     try:
         started = await run_in_threadpool(parts.verifications.start, account, wanted)
     except TemplateNotFoundError as error:
@@ -154,7 +143,7 @@ async def start(
 async def fetch(
     request: Request, account: Reader, service_sid: ServiceSid, sid: str
 ) -> JSONResponse:
-    parts = _parts(request)
+    parts = parts_of(request)
     found = await run_in_threadpool(parts.verifications.fetch, account, service_sid, **_target(sid))
     if found.status is not VerificationStatus.PENDING:
         raise not_found(request, {"reason": found.status.value})
@@ -168,7 +157,7 @@ async def end(
     status = given.required("Status").lower()
     if status not in ("canceled", "approved"):
         raise invalid("Status", "must be canceled or approved")
-    parts = _parts(request)
+    parts = parts_of(request)
     ended = await run_in_threadpool(
         parts.verifications.cancel,
         account,
@@ -189,7 +178,7 @@ async def check(
     code = given.required("Code")
     if sid and not _SID.fullmatch(sid):
         raise not_found(request, {"reason": "unknown", "attempts_remaining": 0})
-    parts = _parts(request)
+    parts = parts_of(request)
     try:
         checked = await run_in_threadpool(
             parts.verifications.check,
