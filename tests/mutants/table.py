@@ -256,7 +256,7 @@ MUTANTS = (
     ),
     _mutant(
         "no-last-second",
-        "worker/providers/twilio.py",
+        "worker/providers/__init__.py",
         "LAST_SECOND = 1.0",
         "LAST_SECOND = -60.0",
         DISPATCH + "test_repeats_end_with_the_codes_life",

@@ -10,13 +10,12 @@ from sqlalchemy import RowMapping
 
 from worker.circuits import Circuits, Permit, Refusal
 from worker.errors import LimitsUnavailableError, OutcomeUnknownError, ProviderError
-from worker.providers import Accepted, Outgoing, Provider
+from worker.providers import LAST_SECOND, Accepted, Outgoing, Provider
 from worker.senders import Sender
 from worker.states import Channel, ErrorKind
 
 log = structlog.get_logger()
 
-LAST_SECOND = 1.0  # of a code's life, in which nothing is sent
 SLEEPS_FOR = 1.0  # seconds a worker waits itself for a place in a sender's pace
 TOO_MANY = (
     "429",

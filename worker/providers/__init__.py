@@ -8,6 +8,8 @@ from typing import Protocol
 
 from worker.states import Channel, DeliveryState
 
+LAST_SECOND = 1.0  # of a code's life, in which nothing is sent: a validity counts whole seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:

@@ -23,7 +23,7 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from worker.errors import OutcomeUnknownError, ProviderError
-from worker.providers import Accepted, Outgoing, Report, twilio_errors
+from worker.providers import LAST_SECOND, Accepted, Outgoing, Report, twilio_errors
 from worker.providers.http import Answer, NotSentError, PooledHttpClient
 from worker.providers.twilio_errors import (
     CALL_STATUSES,
@@ -39,7 +39,6 @@ CALL_EVENTS = ["initiated", "ringing", "answered", "completed"]
 TRIAL_PREFIX = "Sent from your Twilio trial account - "  # a trial account's texts begin with it
 CLOCK_SLACK = timedelta(seconds=10)  # between our clock and Twilio's
 LOOK_BACK = 20  # newest messages or calls to the number that are looked through
-LAST_SECOND = 1.0  # of a code's life, in which nothing is sent: ValidityPeriod counts whole seconds
 _TRIES = 4
 
 T = TypeVar("T")
