@@ -1,4 +1,4 @@
-"""Liveness, which asks nothing, and readiness, which asks broker, database and migrations."""
+"""Liveness, which asks nothing, and readiness, which asks everything that is needed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +9,8 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import text
 
 from worker import migrations
+from worker.circuits import CircuitState
+from worker.errors import LimitsUnavailableError
 from worker.wiring import Sendcode
 
 log = structlog.get_logger()
@@ -23,18 +25,31 @@ async def livez() -> dict[str, str]:
 
 @router.get("/readyz")
 def readyz(request: Request) -> JSONResponse:
-    """Broker, database and migrations: 200 when all are ready, else 503 and which is not."""
+    """Broker, database and migrations decide: 200 when all are ready, else 503. A silent worker
+    or an open circuit only makes it `degraded`: codes can still be checked.
+    """
     parts: Sendcode = request.app.state.parts
-    checks = {
+    needed = {
         "broker": _passes(lambda: parts.redis.ping()),
         "database": _passes(lambda: _answers(parts)),
         "migrations": _passes(lambda: migrations.applied(parts.db) == migrations.head()),
     }
-    ready = all(checks.values())
-    words = {name: "ok" if passed else "failed" for name, passed in checks.items()}
-    return JSONResponse(
-        {"status": "ok" if ready else "unavailable", "checks": words}, 200 if ready else 503
-    )
+    ready = all(needed.values())
+    works = needed["broker"] and _passes(lambda: not parts.standing.is_silent())
+    opened = _open_circuits(parts) if needed["broker"] else []
+    checks = {name: "ok" if passed else "failed" for name, passed in needed.items()}
+    checks["worker"] = "ok" if works else "silent"
+    status = ("ok" if works and not opened else "degraded") if ready else "unavailable"
+    body = {"status": status, "checks": checks, "open_circuits": opened}
+    return JSONResponse(body, 200 if ready else 503)
+
+
+def _open_circuits(parts: Sendcode) -> list[str]:
+    try:
+        circuits = parts.standing.circuits()
+    except LimitsUnavailableError:
+        return []
+    return [f"{c.sender}/{c.channel}" for c in circuits if c.state is not CircuitState.CLOSED]
 
 
 def _answers(parts: Sendcode) -> bool:

@@ -7,9 +7,8 @@ from celery import Celery
 from kombu.entity import Queue
 
 from worker.settings import Settings
-from worker.states import DELIVERY_QUEUES
+from worker.states import QUEUES
 
-QUEUES = (*DELIVERY_QUEUES, "relay")
 DELIVER = "sendcode.deliver"
 SEND_CODE = "sendcode.send_code"
 ENQUIRE = "sendcode.enquire"

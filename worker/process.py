@@ -4,11 +4,13 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
+import redis
 import structlog
 from celery import signals
 
-from worker import celery_app, logs
+from worker import celery_app, logs, presence
 from worker.settings import Settings
 from worker.watchdog import Watchdog
 from worker.wiring import redis_client
@@ -17,6 +19,7 @@ log = structlog.get_logger()
 
 DEAF = 70  # exit codes
 STUCK = 75
+ANNOUNCE_EVERY = 5.0  # seconds
 STOP_WITHIN = 20.0  # seconds after the signal; the relay recovers what is in flight even then
 
 
@@ -44,7 +47,7 @@ def run_worker(
         loglevel=settings.log_level.upper(),
     )
     stop = threading.Event()
-    _watch(settings, queues, stop)
+    _watch(settings, queues, worker.hostname, stop)
     _bound_the_stop()
     worker.start()
     stop.set()
@@ -66,8 +69,10 @@ def _bound_the_stop() -> None:
     signals.worker_shutting_down.connect(begin, weak=False)
 
 
-def _watch(settings: Settings, queues: Sequence[str], stop: threading.Event) -> None:
-    """End the process, for its supervisor to start anew, once it has gone deaf."""
+def _watch(settings: Settings, queues: Sequence[str], name: str, stop: threading.Event) -> None:
+    """End the process, for its supervisor to start anew, once it has gone deaf. Until it stops,
+    say that it is up.
+    """
     broker = redis_client(settings)
     watchdog = Watchdog(broker, queues, settings.worker_slots)
     signals.task_prerun.connect(lambda **_: watchdog.job_began(), weak=False)
@@ -76,3 +81,16 @@ def _watch(settings: Settings, queues: Sequence[str], stop: threading.Event) -> 
     threading.Thread(
         target=watchdog.run, args=(stop, lambda: os._exit(DEAF)), name="watchdog", daemon=True
     ).start()
+    threading.Thread(
+        target=_announce, args=(broker, name, watchdog, stop), name="presence", daemon=True
+    ).start()
+
+
+def _announce(broker: "redis.Redis", name: str, watchdog: Watchdog, stop: threading.Event) -> None:
+    stopping = False
+    while not stopping:
+        with suppress(redis.RedisError):
+            presence.announce(broker, name, watchdog.slots, watchdog.running)
+        stopping = stop.wait(ANNOUNCE_EVERY)
+    with suppress(redis.RedisError):
+        presence.leave(broker, name)

@@ -27,7 +27,7 @@ from worker.db import Database, now_ms, then_ms
 from worker.fallback import Fallback
 from worker.models import deliveries, number_guards, receipts, requests, verifications
 from worker.outbox import Event, note
-from worker.queues import depth, oldest_waiting
+from worker.queues import PUBLISHED_AT, depth, oldest_waiting
 from worker.settings import Settings
 from worker.statements import PENDING, SPENT, Publish
 from worker.states import DELIVERY_QUEUES, NO_RECEIPT, DeliveryState, VerificationStatus
@@ -365,9 +365,11 @@ class Chore:
 
 def send_heartbeat() -> None:
     """Send a message through the queue; the worker that takes it writes down when."""
+    now = time.time_ns() // 1_000_000
     celery_app.app.send_task(
         celery_app.HEARTBEAT,
-        args=[time.time_ns() // 1_000_000],
+        args=[now],
+        headers={PUBLISHED_AT: now},
         queue="relay",
         expires=HEARTBEAT_EVERY * 3,
         retry=False,

@@ -21,6 +21,7 @@ def queue_of(channel: Channel, lane: Lane = Lane.USUAL) -> str:
 
 
 DELIVERY_QUEUES = tuple(queue_of(channel, lane) for lane in Lane for channel in Channel)
+QUEUES = (*DELIVERY_QUEUES, "relay")
 
 
 class VerificationStatus(StrEnum):

@@ -12,6 +12,7 @@ from worker.celery_app import DELIVER, ENQUIRE, HEARTBEAT, SEND_CODE, app
 from worker.db import UNAVAILABLE
 from worker.errors import LimitsUnavailableError, RequestRunningError, SendcodeError
 from worker.settings import Settings
+from worker.standing import HEARTBEAT as HEARTBEAT_KEY
 from worker.states import Channel
 from worker.verifications import Start
 from worker.wiring import Sendcode
@@ -124,4 +125,4 @@ def enquire(sids: Sequence[str]) -> None:
 @app.task(name=HEARTBEAT)
 def heartbeat(sent_at: int) -> None:
     """Prove that a worker takes messages: the relay sends this through the queue."""
-    sendcode().redis.set("sendcode:heartbeat", sent_at, ex=3600)
+    sendcode().redis.set(HEARTBEAT_KEY, sent_at, ex=3600)

@@ -34,11 +34,16 @@ class Watchdog:
     ) -> None:
         self._broker = broker
         self._names = names
-        self._slots = slots
+        self.slots = slots
         self._clock = clock
         self._lock = threading.Lock()
         self._running = 0
         self._starving_since: float | None = None
+
+    @property
+    def running(self) -> int:
+        """Jobs in flight."""
+        return self._running
 
     def job_began(self) -> None:
         with self._lock:
@@ -58,7 +63,7 @@ class Watchdog:
         except redis.RedisError:
             waiting = False
         with self._lock:
-            if not waiting or self._running >= self._slots:
+            if not waiting or self._running >= self.slots:
                 self._starving_since = None
                 return False
             if self._starving_since is None:

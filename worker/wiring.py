@@ -35,6 +35,7 @@ from worker.receipts import Receipts
 from worker.safelist import SafeList
 from worker.services import Services
 from worker.settings import Settings
+from worker.standing import Standing
 from worker.templates import Templates
 from worker.verifications import Verifications
 from worker.webhooks import Webhooks
@@ -167,6 +168,10 @@ class Sendcode:
     @cached_property
     def enquiry(self) -> Enquiry:
         return Enquiry(self.db, self.providers, self.receipts.apply)
+
+    @cached_property
+    def standing(self) -> Standing:
+        return Standing(self.db, self.redis, self.circuits, self.settings.all_senders())
 
     def ask_about(self, sids: Sequence[str]) -> None:
         """Have a worker ask the provider about deliveries. A lost question is asked again."""

@@ -142,6 +142,8 @@ def test_queues_and_keys(up: Up) -> None:
     """`status` alone shows the queues; `keys` lists names and makes new ones, never the key."""
     queues = result(up, "status")
     assert set(queues["waiting"]) == {"sms", "call", "sms.busy", "call.busy", "relay"}
+    assert {one["state"] for one in queues["circuits"]} == {"closed"}
+    assert [one["slots"] for one in queues["workers"]] == [32]
     assert queues["worker_silent_seconds"] < 30
     listed = result(up, "keys", "list")
     assert [(key["kid"], key["writes"]) for key in listed] == [("k1", True)]

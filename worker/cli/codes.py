@@ -1,18 +1,26 @@
 """Send, check and status."""
 
 import sys
-import time
-from typing import Any
+from dataclasses import asdict
 
 import click
-from sqlalchemy import func, select
 
-from worker import celery_app, queues
-from worker.cli.base import REFUSED, json_option, main, output, parts, shown, the_service
-from worker.models import deliveries, verifications
+from worker.cli.base import (
+    REFUSED,
+    json_option,
+    main,
+    output,
+    parts,
+    shown,
+    the_service,
+    with_times,
+)
+from worker.cli.lines import circuit_line, queue_line, worker_line
 from worker.states import Channel, VerificationStatus
 from worker.verifications import Start
 from worker.wiring import Sendcode
+
+RECENT = 3600  # seconds whose deliveries `status` counts
 
 
 @main.command()
@@ -85,43 +93,26 @@ def _show_verification(ours: Sendcode, sid: str) -> None:
 
 
 def _show_queues(ours: Sendcode) -> None:
-    now = time.time_ns() // 1_000_000
-    with ours.db.statement() as connection:
-        states: dict[str, int] = dict(
-            connection.execute(
-                select(deliveries.c.state, func.count()).group_by(deliveries.c.state)
-            )
-            .tuples()
-            .all()
-        )
-        alive = connection.execute(
-            select(func.count())
-            .select_from(verifications)
-            .where(verifications.c.status == VerificationStatus.PENDING)
-        ).scalar_one()
-    waiting = {name: queues.depth(ours.redis, name) for name in celery_app.QUEUES}
-    oldest = {name: queues.oldest_waiting(ours.redis, name) for name in celery_app.QUEUES}
-    ages = {name: (now - at) / 1000 if at else None for name, at in oldest.items()}
-    beat: Any = ours.redis.get("sendcode:heartbeat")
-    silent = (now - int(beat)) / 1000 if beat else None
-    lines = [
-        f"{name:<6} {waiting[name]} waiting"
-        + (f", oldest {ages[name]:.1f} s" if ages[name] is not None else "")
-        for name in celery_app.QUEUES
-    ]
-    lines.append(f"deliveries {' '.join(f'{k}={v}' for k, v in sorted(states.items())) or 'none'}")
+    standing = ours.standing
+    found, circuits, workers = standing.queues(), standing.circuits(), standing.workers()
+    states, alive = standing.states(RECENT), standing.pending()
+    silent = standing.silent_seconds()
+    lines = [queue_line(queue) for queue in found]
+    counts = " ".join(f"{state}={n}" for state, n in sorted(states.items())) or "none"
+    lines.append(f"deliveries of the last hour {counts}")
     lines.append(f"verifications pending={alive}")
-    lines.append(
-        f"worker last heard {silent:.1f} s ago"
-        if silent is not None
-        else "worker not heard of in the last hour"
-    )
+    lines += [circuit_line(circuit) for circuit in circuits]
+    lines.append(worker_line(workers, silent))
     output(
         {
-            "waiting": waiting,
-            "oldest_seconds": ages,
+            "waiting": {queue.name: queue.waiting for queue in found},
+            "later": {queue.name: queue.later for queue in found},
+            "in_flight": {queue.name: queue.in_flight for queue in found},
+            "oldest_seconds": {queue.name: queue.oldest_age for queue in found},
             "deliveries": states,
             "verifications_pending": alive,
+            "circuits": [with_times(asdict(circuit)) for circuit in circuits],
+            "workers": [asdict(worker) for worker in workers],
             "worker_silent_seconds": silent,
         },
         "\n".join(lines),

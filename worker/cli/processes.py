@@ -10,10 +10,11 @@ from typing import Any
 import click
 from sqlalchemy.engine import make_url
 
-from worker import celery_app, migrations
+from worker import migrations
 from worker import settings as settings_module
 from worker.cli.base import json_option, load_settings, main, output, parts
 from worker.errors import SettingsError
+from worker.states import QUEUES
 from worker.wiring import Sendcode
 
 
@@ -65,7 +66,7 @@ def _require_migrated(ours: Sendcode) -> None:
 
 
 @main.command()
-@click.option("--queues", default=",".join(celery_app.QUEUES), show_default=True)
+@click.option("--queues", default=",".join(QUEUES), show_default=True)
 @click.option("--slots", type=int, help="Deliveries in flight; else SENDCODE_WORKER_SLOTS.")
 @click.option("--name", default=None, help="Name of the worker, else made from host and pid.")
 def worker(queues: str, slots: int | None, name: str | None) -> None:

@@ -1,0 +1,175 @@
+"""How everything stands, on both databases and a real Valkey."""
+
+import time
+from typing import Any
+
+import pytest
+import redis
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from api_stub.app import create_app
+from tests.helpers import let_time_pass
+from tests.integration.conftest import ACCOUNT, NUMBER
+from worker import presence, standing
+from worker.circuits import OPENS_AT
+from worker.services import Service
+from worker.standing import QueueStanding
+from worker.states import QUEUES, Channel
+from worker.verifications import Start
+from worker.wiring import Sendcode
+
+
+def start(parts: Sendcode, service: Service, to: str = NUMBER) -> str:
+    return parts.verifications.start(ACCOUNT, Start(service.sid, to)).deliveries[-1].sid
+
+
+def change(parts: Sendcode, sid: str, values: str) -> None:
+    with parts.db.begin() as connection:
+        connection.execute(text(f"UPDATE deliveries SET {values} WHERE sid = :sid"), {"sid": sid})
+
+
+def sms(parts: Sendcode) -> QueueStanding:
+    return next(queue for queue in parts.standing.queues() if queue.name == "sms")
+
+
+def ready(parts: Sendcode) -> tuple[int, Any]:
+    answer = TestClient(create_app(parts.settings)).get("/readyz")
+    return answer.status_code, answer.json()
+
+
+def test_an_idle_installation(parts: Sendcode) -> None:
+    """Every queue is there, and nothing waits in it."""
+    assert parts.standing.queues() == [QueueStanding(name, 0, 0, 0, None) for name in QUEUES]
+    assert (parts.standing.states(3600), parts.standing.pending()) == ({}, 0)
+    assert parts.standing.workers() == []
+
+
+def test_what_waits_what_comes_later_and_what_is_in_flight(
+    parts: Sendcode, service: Service
+) -> None:
+    """A queue counts its messages, the tries that are not due yet and the claims apart."""
+    sids = [start(parts, service, f"+4474001234{n:02d}") for n in range(4)]
+    change(parts, sids[0], "next_try_at = next_try_at + 60000")
+    change(parts, sids[1], "state = 'sending'")
+    found = sms(parts)
+    assert (found.waiting, found.later, found.in_flight) == (4, 1, 1)
+    assert parts.standing.states(3600) == {"queued": 3, "sending": 1}
+    assert parts.standing.pending() == 4
+
+
+def test_the_oldest_code_is_seen_in_an_emptied_broker(parts: Sendcode, service: Service) -> None:
+    """A code that waits without a message is as old as its row says; one due later waits not."""
+    later = start(parts, service, "+447400123457")
+    change(parts, later, "next_try_at = next_try_at + 120000, created_at = created_at - 90000")
+    parts.redis.flushdb()
+    assert sms(parts).oldest_age is None
+    start(parts, service)
+    let_time_pass(parts, 40)
+    parts.redis.flushdb()
+    age = sms(parts).oldest_age
+    assert age is not None
+    assert 40 <= age < 60
+
+
+def test_the_oldest_message_is_seen_without_its_row(parts: Sendcode, service: Service) -> None:
+    """A message that nobody takes is as old as it says, whatever became of its delivery."""
+    sid = start(parts, service)
+    time.sleep(0.3)
+    change(parts, sid, "state = 'canceled'")
+    age = sms(parts).oldest_age
+    assert age is not None
+    assert age >= 0.25
+
+
+def test_no_look_counts_more_than_its_bound(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the tables hold, each statement reads at most `MOST` rows."""
+    read = []
+    monkeypatch.setattr(
+        type(parts.db.engine.dialect),
+        "do_execute",
+        lambda self, cursor, statement, parameters, context=None: (
+            read.append(statement) or cursor.execute(statement, parameters)
+        ),
+    )
+    look = parts.standing
+    look.queues(), look.states(3600), look.pending()
+    tables = [s for s in read if "FROM deliveries" in s or "FROM verifications" in s]
+    assert len(tables) == 4
+    assert all("LIMIT" in statement for statement in tables)
+    assert standing.MOST <= 10_000
+
+
+def test_old_deliveries_are_not_counted_as_recent(parts: Sendcode, service: Service) -> None:
+    """The states are those of the window alone."""
+    old = start(parts, service)
+    hour_ago = f"VL{time.time_ns() // 1_000_000 - 3_700_000:012x}" + "0" * 20
+    change(parts, old, f"sid = '{hour_ago}'")
+    start(parts, service, "+447400123457")
+    assert parts.standing.states(3600) == {"queued": 1}
+    assert parts.standing.states(7200) == {"queued": 2}
+
+
+def test_a_worker_is_known_until_it_leaves(parts: Sendcode) -> None:
+    """A worker that announces itself is listed with its slots, and gone when it says so."""
+    presence.announce(parts.redis, "one@host", 32, 3)
+    presence.announce(parts.redis, "two@host", 8, 0)
+    found = [(w.name, w.slots, w.busy) for w in parts.standing.workers()]
+    assert found == [("one@host", 32, 3), ("two@host", 8, 0)]
+    presence.leave(parts.redis, "one@host")
+    assert [w.name for w in parts.standing.workers()] == ["two@host"]
+
+
+def test_a_worker_that_died_is_forgotten(parts: Sendcode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that says nothing any more is no longer listed."""
+    monkeypatch.setattr(presence, "GONE_AFTER", 1)
+    presence.announce(parts.redis, "dead@host", 32, 0)
+    deadline = time.monotonic() + 5
+    while parts.standing.workers() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert parts.standing.workers() == []
+    presence.announce(parts.redis, "live@host", 32, 0)
+    assert parts.redis.zrange("sendcode:workers", 0, -1) == [b"live@host"]
+
+
+def heard(broker: "redis.Redis", seconds_ago: float) -> None:
+    broker.set(standing.HEARTBEAT, time.time_ns() // 1_000_000 - int(seconds_ago * 1000))
+
+
+def test_silence_of_the_workers_degrades(parts: Sendcode) -> None:
+    """Without a fresh heartbeat the api is degraded, and still ready: checks need no worker."""
+    assert ready(parts)[0] == 200
+    assert ready(parts)[1]["checks"]["worker"] == "silent"
+    heard(parts.redis, standing.SILENT_AFTER + 1)
+    assert ready(parts)[1]["status"] == "degraded"
+    heard(parts.redis, 1)
+    code, body = ready(parts)
+    assert (code, body["status"], body["checks"]["worker"]) == (200, "ok", "ok")
+
+
+def test_an_open_circuit_degrades(parts: Sendcode) -> None:
+    """An open circuit is named, and the api still ready."""
+    heard(parts.redis, 1)
+    for _ in range(OPENS_AT):
+        parts.circuits.failed("main", Channel.SMS)
+    code, body = ready(parts)
+    assert (code, body["status"], body["open_circuits"]) == (200, "degraded", ["main/sms"])
+
+
+def test_without_a_broker_it_is_unavailable(parts: Sendcode) -> None:
+    """Broker, database and migrations alone decide about 503."""
+    heard(parts.redis, 1)
+    away = parts.settings.model_copy(
+        update={"broker_url": type(parts.settings.broker_url)("redis://127.0.0.1:1/0")}
+    )
+    answer = TestClient(create_app(away)).get("/readyz")
+    body = answer.json()
+    assert (answer.status_code, body["status"]) == (503, "unavailable")
+    assert body["checks"] == {
+        "broker": "failed",
+        "database": "ok",
+        "migrations": "ok",
+        "worker": "silent",
+    }

@@ -1,0 +1,26 @@
+"""How the standing of a part reads in one line."""
+
+from collections.abc import Sequence
+
+from worker.circuits import Circuit
+from worker.presence import Worker
+from worker.standing import QueueStanding
+
+
+def queue_line(queue: QueueStanding) -> str:
+    facts = [f"{queue.waiting} waiting"]
+    facts += [f"oldest {queue.oldest_age:.1f} s"] if queue.oldest_age is not None else []
+    facts += [f"{queue.later} due later"] if queue.later else []
+    facts += [f"{queue.in_flight} in flight"] if queue.in_flight else []
+    return f"{queue.name:<9} {', '.join(facts)}"
+
+
+def circuit_line(circuit: Circuit) -> str:
+    failures = f", {circuit.failures} failures" if circuit.failures else ""
+    return f"circuit {circuit.sender}/{circuit.channel} {circuit.state}{failures}"
+
+
+def worker_line(workers: Sequence[Worker], silent: float | None) -> str:
+    busy, slots = sum(w.busy for w in workers), sum(w.slots for w in workers)
+    heard = "not heard of in the last hour" if silent is None else f"last heard {silent:.1f} s ago"
+    return f"worker {heard}; {len(workers)} up, {busy} of {slots} slots busy"

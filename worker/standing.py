@@ -1,0 +1,168 @@
+"""How sendcode stands: what waits where and for how long, who works, what came of it. Reads only.
+
+Every look is bounded, so it costs the same on ten rows and on ten million: a partial index holds
+what is under way, sids begin with the time, and no look counts more than `MOST` rows.
+"""
+
+import time
+from dataclasses import dataclass
+
+import redis
+from sqlalchemy import bindparam, case, func, select, text
+
+from worker import presence, queues
+from worker.circuits import Circuit, Circuits
+from worker.db import Database, now_ms, then_ms
+from worker.models import deliveries, verifications
+from worker.presence import Worker
+from worker.senders import Sender
+from worker.states import QUEUES
+
+MOST = 10_000  # rows one look counts; a count of this many means "at least"
+HEARTBEAT = "sendcode:heartbeat"
+SILENT_AFTER = 15  # seconds without a heartbeat that passed through the queue
+
+_d, _v = deliveries.c, verifications.c
+_NOW = select(now_ms())
+# By the end of the code's life: of the codes that wait, those that waited longest come first.
+_queued = (
+    select(_d.queue, _d.next_try_at)
+    .where(text("deliveries.state = 'queued'"))
+    .order_by(_d.expires_at)
+    .limit(MOST)
+    .subquery()
+)
+_LATER = case((_queued.c.next_try_at > then_ms(), 1), else_=0)
+_DUE_AT = case((_queued.c.next_try_at <= then_ms(), _queued.c.next_try_at))
+_QUEUED = select(
+    _queued.c.queue,
+    func.sum(_LATER).label("later"),
+    func.min(_DUE_AT).label("due_since"),
+).group_by(_queued.c.queue)
+_sending = (
+    select(_d.queue).where(text("deliveries.state = 'sending'")).limit(MOST).subquery("sending")
+)
+_SENDING = select(_sending.c.queue, func.count().label("in_flight")).group_by(_sending.c.queue)
+_recent = (
+    select(_d.state)
+    .where(_d.sid >= bindparam("since"))
+    .order_by(_d.sid.desc())
+    .limit(MOST)
+    .subquery("recent")
+)
+_STATES = select(_recent.c.state, func.count()).group_by(_recent.c.state)
+_pending = (
+    select(_v.sid)
+    .where(
+        text("verifications.status IN ('pending', 'max_attempts_reached')"),
+        _v.status == "pending",
+        _v.expires_at > then_ms(),
+    )
+    .limit(MOST)
+    .subquery("pending")
+)
+_PENDING = select(func.count()).select_from(_pending)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStanding:
+    """One queue of the broker.
+
+    :param waiting: messages that wait for a worker
+    :param later: deliveries whose next try is not due yet
+    :param in_flight: deliveries that a worker holds
+    :param oldest_age: seconds the oldest due code or message has waited; None when none waits, or
+        when only messages of a backend of its own wait, which tell no time
+    """
+
+    name: str
+    waiting: int
+    later: int
+    in_flight: int
+    oldest_age: float | None
+
+
+class Standing:
+    """
+    :param senders: whose circuits are looked at
+    """
+
+    def __init__(
+        self, db: Database, broker: "redis.Redis", circuits: Circuits, senders: tuple[Sender, ...]
+    ) -> None:
+        self._db = db
+        self._broker = broker
+        self._circuits = circuits
+        self._senders = senders
+
+    def queues(self) -> list[QueueStanding]:
+        """Every queue. A code counts as waiting in the row, too: the broker may have lost it.
+
+        :raises redis.RedisError: the broker does not answer
+        :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
+        """
+        with self._db.statement() as connection:
+            now = int(connection.execute(_NOW).scalar_one())
+            queued = {row.queue: row for row in connection.execute(_QUEUED)}
+            sending = {row.queue: row.in_flight for row in connection.execute(_SENDING)}
+        found = []
+        for name in QUEUES:
+            row = queued.get(name)
+            since = [row.due_since] if row and row.due_since is not None else []
+            message = queues.oldest_waiting(self._broker, name)
+            since += [message] if message else []
+            age = max(0, now - min(since)) / 1000 if since else None
+            waiting = queues.depth(self._broker, name)
+            later = int(row.later) if row else 0
+            found.append(QueueStanding(name, waiting, later, sending.get(name, 0), age))
+        return found
+
+    def silent_seconds(self) -> float | None:
+        """Seconds since the last heartbeat that a worker took from the queue was sent; None when
+        none was in the last hour.
+
+        :raises redis.RedisError: the broker does not answer
+        """
+        beat = self._broker.get(HEARTBEAT)
+        return max(0.0, time.time() - int(beat) / 1000) if beat else None
+
+    def is_silent(self) -> bool:
+        """Whether nothing shows that a worker takes messages.
+
+        :raises redis.RedisError: the broker does not answer
+        """
+        silent = self.silent_seconds()
+        return silent is None or silent > SILENT_AFTER
+
+    def workers(self) -> list[Worker]:
+        """The worker processes that are up.
+
+        :raises redis.RedisError: the broker does not answer
+        """
+        return presence.all_workers(self._broker)
+
+    def circuits(self) -> list[Circuit]:
+        """Every sender's circuits.
+
+        :raises worker.errors.LimitsUnavailableError: the broker does not answer
+        """
+        return self._circuits.all(self._senders)
+
+    def states(self, within: int) -> dict[str, int]:
+        """How many of the deliveries of the last `within` seconds, the newest `MOST` of them, are
+        in which state.
+
+        :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
+        """
+        with self._db.statement() as connection:
+            now = int(connection.execute(_NOW).scalar_one())
+            since = f"VL{now - within * 1000:012x}"
+            return dict(connection.execute(_STATES, {"since": since}).tuples().all())
+
+    def pending(self) -> int:
+        """Verifications that are alive, counted up to `MOST`.
+
+        :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
+        """
+        with self._db.statement() as connection:
+            return int(connection.execute(_PENDING).scalar_one())
