@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
-from api_stub import callbacks, errors, health, sandbox_door
+from api_stub import callbacks, errors, health, metrics, sandbox_door
 from api_stub.parameters import BodyLimit
 from api_stub.verify_v2 import (
     api_keys,
@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit)
     errors.install(app)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     app.include_router(services.router)
     app.include_router(verifications.router)
     for door in (entities, factors, challenges, backup_codes):

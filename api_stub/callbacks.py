@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api_stub.errors import ApiError
+from worker import metrics
 from worker.providers.twilio import valid_signature
 from worker.providers.twilio_errors import CALL_STATUSES, MESSAGE_STATUSES, may_help
 from worker.states import Channel, DeliveryState
@@ -46,11 +47,13 @@ async def _signed_form(request: Request) -> dict[str, str]:
         raise _refuse("other_account")
     if not valid_signature(token, url, values, signature):
         raise _refuse("bad_signature")
+    metrics.webhook("twilio", "ok")
     return values
 
 
 def _refuse(reason: str) -> ApiError:
     log.warning("webhook.rejected", reason=reason)
+    metrics.webhook("twilio", reason)
     return ApiError(403, 20003, "The request is not signed for this URL")
 
 

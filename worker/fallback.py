@@ -7,6 +7,7 @@ where a delivery is known not to arrive, else by the relay.
 import structlog
 from sqlalchemy import bindparam, exists, or_, select, update
 
+from worker import metrics
 from worker.db import Database, now_ms, then_ms
 from worker.errors import LimitReachedError, LimitsUnavailableError
 from worker.limits import Limits
@@ -31,6 +32,8 @@ _WANTED = (
         _v.expires_at,
         _d.step,
         _d.queue,
+        _d.channel,
+        _d.state,
         _s.plan,
         now_ms().label("now"),
     )
@@ -84,6 +87,7 @@ class Fallback:
             self._limits.admit(limits)
         except LimitReachedError as error:
             log.warning("fallback.refused", delivery=delivery_sid, limit=error.limit)
+            metrics.rate_limited(error.limit)
             self._settle(delivery_sid)
             return
         except LimitsUnavailableError:
@@ -107,6 +111,7 @@ class Fallback:
         if made is None:
             self._limits.release(limits)
             return
+        metrics.fell_back(row.channel, step.channel, row.state)
         log.info("fallback.triggered", delivery=delivery_sid, by=made, channel=step.channel)
         life = max(1, (row.expires_at - row.now) // 1000)
         self._publish(queue_of(step.channel, lane), [made], life, row.now)

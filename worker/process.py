@@ -10,7 +10,7 @@ import redis
 import structlog
 from celery import signals
 
-from worker import celery_app, logs, presence
+from worker import celery_app, logs, metrics, presence
 from worker.settings import Settings
 from worker.watchdog import Watchdog
 from worker.wiring import redis_client
@@ -47,6 +47,7 @@ def run_worker(
         loglevel=settings.log_level.upper(),
     )
     stop = threading.Event()
+    metrics.serve(settings.metrics_host, settings.metrics_port)
     _watch(settings, queues, worker.hostname, stop)
     _bound_the_stop()
     worker.start()

@@ -18,14 +18,15 @@ from sqlalchemy import (
     update,
 )
 
+from worker import metrics
 from worker.db import Database, now_ms
-from worker.models import deliveries, receipts
+from worker.models import deliveries, receipts, verifications
 from worker.outbox import OF_STATE, note
 from worker.states import NO_RECEIPT, RECEIPT_MAY_FOLLOW, DeliveryState
 
 log = structlog.get_logger()
 
-_d = deliveries.c
+_d, _v = deliveries.c, verifications.c
 
 
 _SAME = _d.provider_sid == bindparam("b_provider_sid")
@@ -52,6 +53,11 @@ def _follow_at(state: DeliveryState) -> ColumnElement[Any]:
     return null() if state is DeliveryState.DELIVERED else _d.follow_at
 
 
+_KNOWN = (
+    select(_d.sender, _d.channel, _v.country, (now_ms() - _d.created_at).label("age"))
+    .join(verifications, _v.sid == _d.verification_sid)
+    .where(_d.sid == bindparam("sid"))
+)
 _MOVE = {
     state: update(deliveries)
     .where(_d.sid == bindparam("b_sid"), _may_follow(state, before))
@@ -101,8 +107,8 @@ class Receipts:
             log.error("receipt.word_unknown", provider=provider, status=status[:20])
             return False
         with self._db.begin() as connection:
-            known = select(_d.sid).where(_d.sid == delivery_sid)
-            if connection.execute(known).first() is None:
+            known = connection.execute(_KNOWN, {"sid": delivery_sid}).one_or_none()
+            if known is None:
                 log.warning("receipt.unmatched", provider=provider, status=status)
                 return False
             if not self._first_time(
@@ -123,6 +129,9 @@ class Receipts:
             if moved and state.value in OF_STATE:
                 note(connection, OF_STATE[state.value], [delivery_sid])
         log.info("receipt.received", delivery=delivery_sid, status=status, moved=bool(moved))
+        metrics.receipt(
+            known.sender or "", known.channel, known.country, state, error_code, known.age / 1000
+        )
         if moved and state is DeliveryState.UNDELIVERED and hope:
             self._on_undelivered(delivery_sid)
         return bool(moved)

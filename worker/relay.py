@@ -7,11 +7,13 @@ delivery published twice is claimed once.
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import redis
 import structlog
 from sqlalchemy import (
     Connection,
+    Row,
     Select,
     bindparam,
     delete,
@@ -22,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from worker import celery_app, factors
+from worker import celery_app, factors, metrics
 from worker.db import Database, now_ms, then_ms
 from worker.fallback import Fallback
 from worker.models import deliveries, number_guards, receipts, requests, verifications
@@ -75,7 +77,7 @@ _HINT = (
     .values(hinted_at=now_ms())
 )
 _DEAD_LEASES = (
-    select(_d.sid)
+    select(_d.sid, _d.channel)
     .where(_SENDING, _d.lease_until < then_ms())
     .limit(BATCH)
     .with_for_update(skip_locked=True)
@@ -98,7 +100,7 @@ _RECOVER = (
     )
 )
 _OVERDUE_DELIVERIES = (
-    select(_d.sid)
+    select(_d.sid, _d.queue)
     .where(_QUEUED, _d.expires_at <= then_ms())
     .order_by(_d.expires_at)
     .limit(BATCH)
@@ -226,16 +228,25 @@ class Relay:
 
     def settle(self) -> None:
         """End, recover and follow up what is due: the database alone decides."""
-        self._in_batches(_OVERDUE_DELIVERIES, _END_DELIVERIES, "job.discarded")
+        self._in_batches(_OVERDUE_DELIVERIES, _END_DELIVERIES, "job.discarded", _discarded)
         self._in_batches(
-            _OVERDUE_VERIFICATIONS, _END_VERIFICATIONS, "code.expired", tells=Event.EXPIRED
+            *(_OVERDUE_VERIFICATIONS, _END_VERIFICATIONS, "code.expired"),
+            lambda rows: metrics.expired(len(rows)),
+            tells=Event.EXPIRED,
         )
-        self._in_batches(_DEAD_LEASES, _RECOVER, "lease.recovered")
-        self._in_batches(_SILENT, _GIVE_UP, "receipt.missing", tells=Event.UNDELIVERED)
-        self._in_batches(_TO_ASK, _ASKED, "receipt.asked_for", self._ask_about)
+        self._in_batches(_DEAD_LEASES, _RECOVER, "lease.recovered", _recovered)
+        self._in_batches(
+            *(_SILENT, _GIVE_UP, "receipt.missing"),
+            lambda rows: metrics.receipts_missing(len(rows)),
+            tells=Event.UNDELIVERED,
+        )
+        self._in_batches(_TO_ASK, _ASKED, "receipt.asked_for", self._ask)
         self._in_batches(_TOLD_CODES, _FORGET_CODES, "code.forgotten")
         for sid in self._fallback.due():
             self._fallback.follow(sid)
+
+    def _ask(self, rows: Sequence[Row[Any]]) -> None:
+        self._ask_about([row.sid for row in rows])
 
     def publish(self) -> None:
         """Tell the broker of what is due and cannot be in its queue any more, the oldest hint
@@ -281,23 +292,24 @@ class Relay:
 
     def _in_batches(
         self,
-        which: Select[str],
+        which: Select[Any],
         change: object,
         event: str,
-        then: Callable[[list[str]], object] = lambda _: None,
+        then: Callable[[Sequence[Row[Any]]], object] = lambda _: None,
         tells: Event | None = None,
     ) -> None:
         while True:
             with self._db.begin() as connection:
-                sids = list(connection.execute(which).scalars())
-                if sids:
+                rows = connection.execute(which).all()
+                if rows:
+                    sids = [row.sid for row in rows]
                     connection.execute(change, {"b_sids": sids})  # type: ignore[call-overload]
                     if tells:
                         note(connection, tells, sids)
-            if sids:
-                log.info(event, count=len(sids))
-                then(sids)
-            if len(sids) < BATCH:
+            if rows:
+                log.info(event, count=len(rows))
+                then(rows)
+            if len(rows) < BATCH:
                 return
 
     def purge(self) -> None:
@@ -360,7 +372,18 @@ class Chore:
         except Exception as error:
             # Nothing that goes wrong once may end the loop that everything falls back on.
             log.warning("relay.chore_failed", chore=self._act.__name__, reason=type(error).__name__)
+            metrics.chore_failed(self._act.__name__)
             self.due = time.monotonic() + max(1.0, self._every)
+
+
+def _discarded(rows: Sequence[Row[Any]]) -> None:
+    for row in rows:
+        metrics.discarded(row.queue, DeliveryState.EXPIRED)
+
+
+def _recovered(rows: Sequence[Row[Any]]) -> None:
+    for row in rows:
+        metrics.put_off(row.channel, "worker_lost")
 
 
 def send_heartbeat() -> None:

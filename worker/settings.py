@@ -160,6 +160,10 @@ class Settings(BaseSettings):
     retention_days: int = Field(
         30, ge=1, description="ended verifications are purged this many days after their start"
     )
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="port of a worker's or relay's `/metrics`; 0: none"
+    )
+    metrics_host: str = Field("127.0.0.1", description="address that port listens on")
     remote_control: bool = Field(False, description="answer `celery inspect` and `control`")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: console on a terminal, else JSON"

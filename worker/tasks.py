@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from celery.exceptions import Reject
 
+from worker import metrics
 from worker.celery_app import DELIVER, ENQUIRE, HEARTBEAT, SEND_CODE, app
 from worker.db import UNAVAILABLE
 from worker.errors import LimitsUnavailableError, RequestRunningError, SendcodeError
@@ -48,6 +49,7 @@ def deliver(sids: Sequence[str], published_at: int | None = None) -> None:
     except Exception as error:
         # The row keeps the job: the relay brings it back when its lease or its turn comes.
         log.error("job.crashed", deliveries=ours, reason=type(error).__name__)
+        metrics.crashed()
         raise
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from sqlalchemy.engine import make_url
 
-from worker import migrations
+from worker import metrics, migrations
 from worker import settings as settings_module
 from worker.cli.base import json_option, load_settings, main, output, parts
 from worker.errors import SettingsError
@@ -93,6 +93,7 @@ def relay() -> None:
         signal.signal(number, lambda *_: stop.set())
     telling = threading.Thread(target=ours.webhooks.run, args=(stop,), daemon=True)
     telling.start()
+    metrics.serve(ours.settings.metrics_host, ours.settings.metrics_port)
     _ready()
     Relay(ours.db, ours.redis, ours.settings, ours.publish, ours.fallback, ours.ask_about).run(stop)
 
@@ -106,18 +107,19 @@ def api(host: str, port: int, processes: int) -> None:
     _require_migrated(parts())
     import uvicorn
 
-    uvicorn.run(
-        "api_stub.app:create_app",
-        factory=True,
-        host=host,
-        port=port,
-        workers=processes,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=8,
-        limit_concurrency=2000,
-    )
+    with metrics.counting_together(processes):
+        uvicorn.run(
+            "api_stub.app:create_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=processes,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=8,
+            limit_concurrency=2000,
+        )
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -12,6 +12,7 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import RowMapping
 
+from worker import metrics
 from worker.codes import Keyring
 from worker.db import Database
 from worker.dispatch import rows
@@ -21,7 +22,7 @@ from worker.dispatch.rows import Rows
 from worker.errors import KeyMissingError, OutcomeUnknownError, ProviderError
 from worker.providers import Accepted, Outgoing
 from worker.settings import Settings
-from worker.states import Channel, ErrorKind
+from worker.states import Channel, DeliveryState, ErrorKind
 
 log = structlog.get_logger()
 
@@ -66,10 +67,12 @@ class Dispatch:
         )
         if job is None:
             return
+        metrics.taken(job["queue"], job["waited"] / 1000)
         try:
             outgoing = self._content.outgoing(job, dies_at=clock + job["left"] / 1000)
         except (ValueError, KeyMissingError, InvalidTag) as error:
             log.error("job.refused", delivery=sid, reason=type(error).__name__)
+            metrics.skipped(job["channel"], "cannot_render")
             self._failed(job, "cannot_render")
             return
         try:
@@ -89,9 +92,11 @@ class Dispatch:
             if found is not None:
                 log.info("delivery.reconciled", delivery=job["sid"], doubts=job["doubts"])
                 self._accepted(job, job["sender"], found)
+                self._timed(job, claimed)
                 return
             if job["doubts"] > 1:
                 # It was repeated once already; a third message is worse than none.
+                metrics.skipped(job["channel"], "outcome_unknown")
                 self._failed(job, "outcome_unknown")
                 return
         handed = self._route.hand_over(
@@ -103,6 +108,10 @@ class Dispatch:
         if handed is not None:
             sender, accepted = handed
             self._accepted(job, sender.name, accepted)
+            self._timed(job, claimed)
+
+    def _timed(self, job: RowMapping, claimed: float) -> None:
+        metrics.handed_over(job["channel"], job["age"] / 1000 + time.monotonic() - claimed)
 
     def _accepted(self, job: RowMapping, sender: str, accepted: Accepted) -> None:
         written = self._rows.write(
@@ -141,6 +150,10 @@ class Dispatch:
         )
         if written:
             log.info("retry.scheduled", delivery=job["sid"], reason=code, state=written)
+            if written == DeliveryState.QUEUED:
+                metrics.put_off(job["channel"], code)
+            else:
+                metrics.discarded(job["queue"], "no_time_left")
 
     def _failed(self, job: RowMapping, code: str, *, here: bool = False) -> None:
         """

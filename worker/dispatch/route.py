@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy import RowMapping
 
+from worker import metrics
 from worker.circuits import Circuits, Permit, Refusal
 from worker.errors import LimitsUnavailableError, OutcomeUnknownError, ProviderError
 from worker.providers import LAST_SECOND, Accepted, Outgoing, Provider
@@ -114,7 +115,8 @@ class Route:
                 # answer could come.
                 raise LaterError("claim_too_old", 0)
             try:
-                accepted = self._providers[name].send(outgoing)
+                with metrics.attempt(name, channel):
+                    accepted = self._providers[name].send(outgoing)
             except ProviderError as error:
                 self._learn(permit, channel, error)
                 if error.kind in (ErrorKind.PERMANENT, ErrorKind.CHANNEL):

@@ -16,6 +16,7 @@ from sqlalchemy import (
     update,
 )
 
+from worker import metrics
 from worker.db import UNAVAILABLE, Database, now_ms
 from worker.door_tables import messaging_configurations, template_texts
 from worker.models import deliveries, services, verifications
@@ -76,6 +77,9 @@ JOB = (
         _d.sender,
         case((_d.next_try_at > now_ms() - SLOT_HOLDS, _d.slot_of)).label("slot_of"),
         _d.created_at,
+        _d.queue,
+        (now_ms() - _d.next_try_at).label("waited"),
+        (now_ms() - _d.created_at).label("age"),
         _d.verification_sid,
         (_d.expires_at - now_ms()).label("left"),
         _v.key_id,
@@ -133,7 +137,7 @@ END = (
         ),
         ended_at=now_ms(),
     )
-    .returning(_d.state)
+    .returning(_d.state, _d.queue)
 )
 _UNDECIDED = _d.state.in_((DeliveryState.QUEUED, DeliveryState.SENDING))
 _OURS = (
@@ -221,10 +225,11 @@ class Rows:
         with self._db.statement() as connection:
             claimed = connection.execute(CLAIM, values).scalar_one_or_none()
             if claimed is None:
-                ended = connection.execute(END, {"b_sid": sid}).scalar_one_or_none()
-                log.log(
-                    20 if ended else 10, "job.discarded", delivery=sid, reason=ended or "not due"
-                )
+                ended = connection.execute(END, {"b_sid": sid}).one_or_none()
+                reason = ended.state if ended else "not due"
+                log.log(20 if ended else 10, "job.discarded", delivery=sid, reason=reason)
+                if ended:
+                    metrics.discarded(ended.queue, ended.state)
                 return None
             job = connection.execute(JOB, {"sid": sid}).mappings().one()
         return job if job["tries"] == claimed else None

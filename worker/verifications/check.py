@@ -5,6 +5,7 @@ import re
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, case, exists, select, update
 
+from worker import metrics
 from worker.db import now_ms
 from worker.errors import (
     ChecksSpentError,
@@ -61,6 +62,7 @@ _CODE = re.compile(r"[0-9]{4,10}", re.ASCII)
 
 
 class Checking(Base):
+    @metrics.refusals_of_checks
     def check(
         self,
         account_sid: str,
@@ -97,6 +99,12 @@ class Checking(Base):
         taken = self._take(found, digest)
         if taken is None:
             raise self._why_refused(found)
+        metrics.checked(
+            taken["channel"],
+            taken["country"],
+            taken["status"],
+            (taken["updated_at"] - taken["created_at"]) / 1000,
+        )
         if taken["status"] == VerificationStatus.APPROVED:
             self._forget_sends(taken)
         return self._view(taken, number)

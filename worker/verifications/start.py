@@ -20,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from worker import metrics
 from worker.codes import new_salt
 from worker.db import UNAVAILABLE, now_ms
 from worker.errors import (
@@ -112,6 +113,7 @@ _ADMISSION = (
 
 
 class Starting(Brought):
+    @metrics.refusals_of_starts
     def start(self, account_sid: str, wanted: Start, *, has_waited: bool = False) -> Verification:
         """Promise a code to a number and hand it to the workers.
 
@@ -193,6 +195,7 @@ class Starting(Brought):
                 raise RequestRunningError("the same request is still running")
             return answered
         row, sent = written
+        metrics.accepted(wanted.channel, number.country)
         now = sent[-1].created_at + int((time.monotonic() - clock) * 1000)
         life = max(1, (row["expires_at"] - now) // 1000)
         self._publish(queue_of(wanted.channel, lane), [sent[-1].sid], life, now)

@@ -1,0 +1,87 @@
+"""The standing as Prometheus gauges. From one place, the api: summed over processes they lie."""
+
+from collections.abc import Callable, Iterator
+
+import redis
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker import __version__
+from worker.circuits import CircuitState
+from worker.errors import LimitsUnavailableError
+from worker.standing import Standing
+
+MOST_SILENT = 3600  # seconds; what is longer or never was shows as this
+_CODES = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
+AWAY = (redis.RedisError, LimitsUnavailableError, SQLAlchemyError)
+
+
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"sendcode_{name}", text, labels=labels)
+
+
+class Gauges(Collector):
+    """What cannot be read because broker or database is away is left out, and `…_up` is 0."""
+
+    def __init__(self, standing: Standing, broker_up: Callable[[], bool]) -> None:
+        self._standing = standing
+        self._broker_up = broker_up
+
+    def describe(self) -> Iterator[Metric]:
+        """The families without samples, so that a registry need not look to learn their names."""
+        yield from _families().values()
+
+    def collect(self) -> Iterator[Metric]:
+        """Look once; a few statements and broker commands, whatever the tables hold."""
+        found = _families()
+        found["build_info"].add_metric([__version__], 1)
+        found["broker_up"].add_metric([], int(self._broker_up()))
+        database = True
+        for read in (self._queues, self._workers, self._circuits):
+            try:
+                read(found)
+            except SQLAlchemyError:
+                database = False
+            except AWAY:
+                continue
+        found["database_up"].add_metric([], int(database))
+        yield from (family for family in found.values() if family.samples)
+
+    def _queues(self, found: dict[str, GaugeMetricFamily]) -> None:
+        for queue in self._standing.queues():
+            found["queue_depth"].add_metric([queue.name, "waiting"], queue.waiting)
+            found["queue_depth"].add_metric([queue.name, "later"], queue.later)
+            found["inflight_jobs"].add_metric([queue.name], queue.in_flight)
+            found["queue_oldest_age_seconds"].add_metric([queue.name], queue.oldest_age or 0)
+
+    def _workers(self, found: dict[str, GaugeMetricFamily]) -> None:
+        workers, silent = self._standing.workers(), self._standing.silent_seconds()
+        busy = sum(worker.busy for worker in workers)
+        found["workers_alive"].add_metric([], len(workers))
+        found["worker_slots"].add_metric(["busy"], busy)
+        found["worker_slots"].add_metric(["free"], sum(w.slots for w in workers) - busy)
+        heard = MOST_SILENT if silent is None else min(silent, MOST_SILENT)
+        found["worker_silent_seconds"].add_metric([], heard)
+
+    def _circuits(self, found: dict[str, GaugeMetricFamily]) -> None:
+        for circuit in self._standing.circuits():
+            labels = [circuit.sender, circuit.channel.value]
+            found["circuit_state"].add_metric(labels, _CODES[circuit.state])
+
+
+def _families() -> dict[str, GaugeMetricFamily]:
+    every = (
+        _gauge("queue_depth", "Messages that wait, deliveries due later.", "queue", "state"),
+        _gauge("queue_oldest_age_seconds", "How long the oldest due code has waited.", "queue"),
+        _gauge("inflight_jobs", "Deliveries that workers hold.", "queue"),
+        _gauge("workers_alive", "Worker processes that are up."),
+        _gauge("worker_slots", "Slots of all workers.", "state"),
+        _gauge("worker_silent_seconds", "Since the last heartbeat through the queue."),
+        _gauge("circuit_state", "0 closed, 1 half-open, 2 open.", "sender", "channel"),
+        _gauge("broker_up", "Whether the broker answers."),
+        _gauge("database_up", "Whether the database answers."),
+        _gauge("build_info", "The version that answers.", "version"),
+    )
+    return {family.name.removeprefix("sendcode_"): family for family in every}
