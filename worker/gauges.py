@@ -31,11 +31,11 @@ class Gauges(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """The families without samples, so that a registry need not look to learn their names."""
-        yield from _families().values()
+        yield from families().values()
 
     def collect(self) -> Iterator[Metric]:
         """Look once; a few statements and broker commands, whatever the tables hold."""
-        found = _families()
+        found = families()
         found["build_info"].add_metric([__version__], 1)
         found["broker_up"].add_metric([], int(self._broker_up()))
         database = True
@@ -71,7 +71,8 @@ class Gauges(Collector):
             found["circuit_state"].add_metric(labels, _CODES[circuit.state])
 
 
-def _families() -> dict[str, GaugeMetricFamily]:
+def families() -> dict[str, GaugeMetricFamily]:
+    """Every gauge without samples, by its name without the prefix."""
     every = (
         _gauge("queue_depth", "Messages that wait, deliveries due later.", "queue", "state"),
         _gauge("queue_oldest_age_seconds", "How long the oldest due code has waited.", "queue"),

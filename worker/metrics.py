@@ -26,6 +26,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from worker.errors import LimitReachedError, OutcomeUnknownError, ProviderError, SendcodeError
+from worker.states import DELIVERY_QUEUES
 
 log = structlog.get_logger()
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -89,6 +90,16 @@ _DELIVERY = _histogram(
     "delivery", "From the promise to the receipt of arrival.", "sender", "channel", "country"
 )
 _TO_VERIFY = _histogram("time_to_verify", "From the promise to the right code.", "channel")
+
+# A series that begins with 1 is no increase to Prometheus: what alerts look at begins with 0.
+for _queue in DELIVERY_QUEUES:
+    for _word in ("expired", "canceled", "no_time_left"):
+        _DISCARDED.labels(_queue, _word)
+for _word in ("ok", "bad_signature", "other_account"):
+    _WEBHOOKS.labels("twilio", _word)
+for _word in ("settle", "publish", "send_heartbeat", "purge"):
+    _CHORES_FAILED.labels(_word)
+_REJECTED.labels("overloaded")
 
 
 def serve(host: str, port: int) -> None:

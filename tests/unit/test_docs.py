@@ -13,7 +13,7 @@ from worker.cli import main
 from worker.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Variables that are no settings: of `./dev up`, of its clients, of the readiness of a process, and
 # of the tests.
 OTHERS = {
