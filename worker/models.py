@@ -174,6 +174,13 @@ deliveries = Table(
         postgresql_where=text("follow_at IS NOT NULL"),
         sqlite_where=text("follow_at IS NOT NULL"),
     ),
+    # What operators look at first. A sid begins with the time, so this is in order of time too.
+    Index(
+        "ix_deliveries_failed",
+        "sid",
+        postgresql_where=text("state IN ('failed', 'undelivered', 'expired')"),
+        sqlite_where=text("state IN ('failed', 'undelivered', 'expired')"),
+    ),
     # However many texts of a verification fail, each step of the plan is taken once.
     Index(
         "uq_deliveries_step",

@@ -22,6 +22,7 @@ from worker.dispatch.route import Route
 from worker.enquiry import Enquiry
 from worker.factor_webhooks import FactorWebhooks
 from worker.factors import Factors
+from worker.failures import Failures
 from worker.fallback import Fallback
 from worker.hooks import Hooks
 from worker.limits import Limits
@@ -32,6 +33,7 @@ from worker.providers.twilio import TwilioProvider
 from worker.queues import PUBLISHED_AT
 from worker.ratelimits import RateLimits
 from worker.receipts import Receipts
+from worker.records import Records
 from worker.safelist import SafeList
 from worker.services import Services
 from worker.settings import Settings
@@ -172,6 +174,14 @@ class Sendcode:
     @cached_property
     def standing(self) -> Standing:
         return Standing(self.db, self.redis, self.circuits, self.settings.all_senders())
+
+    @cached_property
+    def failures(self) -> Failures:
+        return Failures(self.db)
+
+    @cached_property
+    def records(self) -> Records:
+        return Records(self.db, self.keyring)
 
     def ask_about(self, sids: Sequence[str]) -> None:
         """Have a worker ask the provider about deliveries. A lost question is asked again."""

@@ -22,6 +22,7 @@ OTHERS = {
     "SENDCODE_URL",
     "SENDCODE_SERVICE_SID",
     "SENDCODE_READY_FILE",
+    "SENDCODE_COMPLETE",
     "SENDCODE_TEST_MODEL_STEPS",
 }
 SETTINGS = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}

@@ -4,16 +4,30 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused (limit, wron
 5 broker or database unreachable.
 """
 
-from worker.cli import api_keys, codes, factors, keys, processes, services, webhooks
+from worker.cli import (
+    api_keys,
+    codes,
+    doctor,
+    factors,
+    keys,
+    processes,
+    services,
+    top,
+    watch,
+    webhooks,
+)
 from worker.cli.base import main
 
 __all__ = [
     "api_keys",
     "codes",
+    "doctor",
     "factors",
     "keys",
     "main",
     "processes",
     "services",
+    "top",
+    "watch",
     "webhooks",
 ]

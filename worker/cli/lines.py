@@ -1,5 +1,6 @@
 """How the standing of a part reads in one line."""
 
+import time
 from collections.abc import Sequence
 
 from worker.circuits import Circuit
@@ -24,3 +25,12 @@ def worker_line(workers: Sequence[Worker], silent: float | None) -> str:
     busy, slots = sum(w.busy for w in workers), sum(w.slots for w in workers)
     heard = "not heard of in the last hour" if silent is None else f"last heard {silent:.1f} s ago"
     return f"worker {heard}; {len(workers)} up, {busy} of {slots} slots busy"
+
+
+def ago(at: int) -> str:
+    """How long ago `at` (ms since 1970 UTC) was, in the largest unit: `4m ago`."""
+    seconds = max(0, int(time.time() - at / 1000))
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit} ago"
+    return f"{seconds}s ago"

@@ -1,0 +1,151 @@
+"""What operators look at: queues, failures, requests, and one of them."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from worker import failures as rooms
+from worker.cli.base import json_option, main, output, parts, with_times
+from worker.cli.lines import ago, circuit_line, queue_line, worker_line
+from worker.records import Filters
+from worker.states import Channel, DeliveryState
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_STEPS = ("published_at", "taken_at", "accepted_at", "delivered_at", "ended_at")
+
+
+class Span(click.ParamType[int]):
+    """A span of time such as `15m`, in seconds."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: Any, context: Any) -> int:
+        if isinstance(value, int):
+            return value
+        number, unit = value[:-1], value[-1:]
+        if unit not in _UNITS or not (number.isascii() and number.isdigit()) or len(number) > 6:
+            self.fail("write a number with s, m, h or d, such as 15m", param, context)
+        return int(number) * _UNITS[unit]
+
+
+_since = click.option(
+    "--since", type=Span(), default="24h", show_default=True, help="How far back, such as 15m."
+)
+
+
+@main.command()
+@json_option
+def queues() -> None:
+    """Show what waits, comes later and is in flight, the workers and the circuits."""
+    standing = parts().standing
+    found, circuits, workers = standing.queues(), standing.circuits(), standing.workers()
+    silent = standing.silent_seconds()
+    lines = [queue_line(queue) for queue in found]
+    lines += [circuit_line(circuit) for circuit in circuits]
+    lines += [f"worker {w.name} {w.busy} of {w.slots} slots busy" for w in workers]
+    lines.append(worker_line(workers, silent))
+    output(
+        {
+            "queues": [asdict(queue) for queue in found],
+            "circuits": [with_times(asdict(circuit)) for circuit in circuits],
+            "workers": [asdict(worker) for worker in workers],
+            "worker_silent_seconds": silent,
+        },
+        "\n".join(lines),
+    )
+
+
+@main.command()
+@_since
+@json_option
+def failures(since: int) -> None:
+    """Show what failed, grouped by code, channel and country, with the cause and what to do."""
+    groups = parts().failures.groups(since)
+    lines = []
+    for group in groups:
+        lines.append(
+            f"{group.count:>6} {group.share:>5.0%}  {group.code:<17} {group.channel:<4}"
+            f" {group.country}  first {ago(group.first_at)}, last {ago(group.last_at)}"
+        )
+        lines.append(f"{'':14}{group.cause}; {group.next_step}")
+        lines.append(f"{'':14}newest: sendcode show {group.sample}")
+    output([with_times(asdict(group)) for group in groups], "\n".join(lines) or "no failures")
+
+
+@main.command()
+@click.option("--state", type=click.Choice([s.value for s in DeliveryState]))
+@click.option("--channel", type=click.Choice([c.value for c in Channel]))
+@click.option("--country", help="ISO code, such as GB.")
+@click.option("--error", help="The provider's code, or our word.")
+@click.option("--number", help="Look a number up; it is not repeated.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--before", help="Where the page before ended; see its last line.")
+@_since
+@json_option
+def requests(
+    state: str | None,
+    channel: str | None,
+    country: str | None,
+    error: str | None,
+    number: str | None,
+    limit: int,
+    before: str | None,
+    since: int,
+) -> None:
+    """List deliveries, the newest first, numbers masked."""
+    wanted = Filters(state, channel, country and country.upper(), error, number, since)
+    page = parts().records.page(wanted, before, limit)
+    lines = [
+        f"{one['sid']}  {ago(one['created_at']):>8}  {one['channel']:<4} {one['country']}"
+        f"  {one['number'] or 'key missing':<16} {one['state']:<11} {one['status']:<9}"
+        f" {one['error_code'] or ''}".rstrip()
+        for one in page.records
+    ]
+    lines += [f"more: --before {page.next}"] if page.next else []
+    records = [with_times(one) for one in page.records]
+    output({"records": records, "next": page.next}, "\n".join(lines) or "none")
+
+
+@main.command()
+@click.argument("sid")
+@json_option
+def show(sid: str) -> None:
+    """Show all that happened to SID: a verification (VE…), a delivery (VL…), or Twilio's."""
+    records = parts().records
+    found = records.timeline(records.find(sid))
+    lines = [
+        f"{found['sid']}  {found['status']}  {found['number'] or 'key missing'}"
+        f"  {found['country']}  checks {found['checks']}/{found['max_checks']}"
+    ]
+    for one in found["deliveries"]:
+        lines += _delivery_lines(one)
+        if one["error_code"]:
+            one["cause"] = rooms.cause(one["error_code"])
+            one["next_step"] = rooms.next_step(one["error_code"])
+            lines.append(f"    {one['error_code']}: {one['cause']}; {one['next_step']}")
+    if found["approved_at"]:
+        lines.append(f"  approved +{found['approved_at'] - found['created_at']} ms")
+    output(_with_all_times(found), "\n".join(lines))
+
+
+def _delivery_lines(one: dict[str, Any]) -> list[str]:
+    began = one["created_at"]
+    lines = [
+        f"  {one['sid']}  {one['channel']} by {one['sender'] or '-'}  {one['state']}"
+        f"  tries {one['tries']}, doubts {one['doubts']}  {one['provider_sid'] or ''}".rstrip()
+    ]
+    happened = [(one[step], step[:-3]) for step in _STEPS if one[step] is not None]
+    for word in one["receipts"]:
+        told = " ".join(filter(None, ("receipt", word["status"], word["error_code"])))
+        happened.append((word["received_at"], told))
+    if one["state"] == "queued":
+        happened.append((one["next_try_at"], "next try"))
+    return lines + [f"    +{at - began:>7} ms  {what}" for at, what in sorted(happened)]
+
+
+def _with_all_times(found: dict[str, Any]) -> dict[str, Any]:
+    shown = with_times(found)
+    for one in shown["deliveries"]:
+        one["receipts"] = [with_times(word) for word in one["receipts"]]
+    return shown

@@ -1,0 +1,141 @@
+"""Failures in groups: what went wrong where, how often, and what to do about it. Reads only."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, func, select, text
+
+from worker.db import Database, now_ms
+from worker.models import deliveries, verifications
+from worker.providers.twilio_errors import KINDS, MEANINGS
+from worker.states import ErrorKind
+
+MOST = 10_000  # the newest failures of the window that are looked at
+GROUPS = 50
+
+_d, _v = deliveries.c, verifications.c
+_newest = (
+    select(_d.sid, _d.channel, _d.state, _d.error_code, _d.verification_sid, _d.created_at)
+    .where(
+        text("deliveries.state IN ('failed', 'undelivered', 'expired')"),
+        _d.sid >= bindparam("since"),
+    )
+    .order_by(_d.sid.desc())
+    .limit(MOST)
+    .subquery("newest")
+)
+_n = _newest.c
+_CODE = func.coalesce(_n.error_code, _n.state)
+_GROUPS = (
+    select(
+        _CODE.label("code"),
+        _n.channel,
+        _v.country,
+        func.count().label("count"),
+        func.min(_n.created_at).label("first_at"),
+        func.max(_n.created_at).label("last_at"),
+        func.max(_n.sid).label("sample"),
+    )
+    .join(verifications, _v.sid == _n.verification_sid)
+    .group_by(_CODE, _n.channel, _v.country)
+    .order_by(func.count().desc(), func.max(_n.sid).desc())
+)
+
+OURS = {
+    "expired": "the code's life ended before it could be sent",
+    "connect": "the provider could not be reached",
+    "read_timeout": "the provider did not answer in time",
+    "connection_lost": "the connection to the provider broke",
+    "unreadable_answer": "the provider's answer could not be read",
+    "outcome_unknown": "two calls ended without an answer, and the provider knows of neither",
+    "worker_lost": "the worker died while it held the delivery",
+    "claim_too_old": "the worker was too slow to call in time",
+    "cannot_render": "the text could not be made, or the row's secret key is not configured",
+    "no_caller_number": "the sender has no number to call from",
+    "no_sender": "no sender may be used for this channel",
+    "no_receipt": "accepted by the provider, and nobody reported on it",
+    "circuit_open": "every sender's circuit was open until it was too late",
+    "sender_pace": "the senders' pace left no place in time",
+    "circuits_unavailable": "the broker was away",
+    "undelivered": "the carrier or the callee did not take it, and no reason came",
+    "failed": "refused, and no reason came",
+}
+_STEPS = {
+    ErrorKind.PERMANENT: "nothing: this number or text will not go through",
+    ErrorKind.TRANSIENT: "wait; when it stays, look at the provider's status page",
+    ErrorKind.ACCOUNT: "correct the account or the sender in the provider's console",
+    ErrorKind.ROUTE: "enable the country there, or use a sender that may reach it",
+    ErrorKind.CHANNEL: "let a call follow: `sendcode services update --fallback call`",
+}
+_OUR_STEPS = {
+    "expired": "look at the queues: it waited too long",
+    "cannot_render": "`sendcode keys list` shows a key that is missing",
+    "no_caller_number": "give the sender a number, or take calls from its channels",
+    "no_receipt": "`sendcode doctor`: do callbacks reach the api?",
+    "sender_pace": "a higher pace, another sender, or fewer codes",
+}
+_HTTP = "refused without a code of Twilio's: often a proxy or a wrong base URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Failures of one code, channel and country. Times are ms since 1970 UTC.
+
+    :param code: the provider's code, or our word
+    :param share: of all failures that were looked at
+    :param sample: the newest one's sid (`VL…`)
+    """
+
+    code: str
+    channel: str
+    country: str
+    count: int
+    share: float
+    first_at: int
+    last_at: int
+    sample: str
+    cause: str
+    next_step: str
+
+
+class Failures:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def groups(self, within: int) -> list[Group]:
+        """The groups of the last `within` seconds, the largest first.
+
+        :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
+        """
+        with self._db.statement() as connection:
+            now = int(connection.execute(select(now_ms())).scalar_one())
+            since = {"since": f"VL{now - within * 1000:012x}"}
+            rows = connection.execute(_GROUPS, since).mappings().all()
+        total = sum(row["count"] for row in rows)
+        return [
+            Group(
+                **row,
+                share=row["count"] / total,
+                cause=cause(row["code"]),
+                next_step=next_step(row["code"]),
+            )
+            for row in rows[:GROUPS]
+        ]
+
+
+def cause(code: str) -> str:
+    """What a provider's code or a word of ours means."""
+    if code in OURS:
+        return OURS[code]
+    if code.startswith("http_4"):
+        return _HTTP
+    if code.isascii() and code.isdigit():
+        return MEANINGS.get(int(code[:9]), f"see twilio.com/docs/api/errors/{code[:9]}")
+    return "the provider could not be asked" if code.startswith("ask_") else "unknown"
+
+
+def next_step(code: str) -> str:
+    """What an operator can do about it."""
+    if code.isascii() and code.isdigit():
+        kind = KINDS.get(int(code[:9]))
+        return _STEPS[kind] if kind else "look the code up, and tell us"
+    return _OUR_STEPS.get(code, "`sendcode doctor`, and the provider's status page")

@@ -1,0 +1,210 @@
+"""Deliveries on record: a page of them by filters, and one with all that happened. Reads only.
+
+A page is bounded however rare the matches: it looks at `SCAN` deliveries, and says where the next
+page goes on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from sqlalchemy import ColumnElement, Select, func, select, text
+
+from worker import phone
+from worker.codes import Keyring
+from worker.db import Database, now_ms
+from worker.errors import KeyMissingError, NotFoundError
+from worker.models import deliveries, receipts, verifications
+from worker.states import Channel
+
+SCAN = 20_000
+_d, _v = deliveries.c, verifications.c
+_FAILED = ("failed", "undelivered", "expired")
+_END = "VM"  # sorts behind every delivery
+_OF_DELIVERY = (
+    *(_d.sid, _d.verification_sid, _d.channel, _d.state, _d.sender, _d.error_code),
+    *(_d.provider_sid, _d.created_at),
+)
+_OF_VERIFICATION = (
+    *(_v.service_sid, _v.status, _v.country, _v.key_id, _v.number_sealed),
+    _v.sid.label("owner"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a page shows; None is everything.
+
+    :param within: seconds before now
+    :param number: E.164 in any spelling
+    """
+
+    state: str | None = None
+    channel: str | None = None
+    country: str | None = None
+    error_code: str | None = None
+    number: str | None = None
+    within: int = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """
+    :param next: where the next page begins, or None at the end
+    """
+
+    records: list[dict[str, Any]]
+    next: str | None
+
+
+class Records:
+    def __init__(self, db: Database, keyring: Keyring) -> None:
+        self._db = db
+        self._keyring = keyring
+
+    def page(self, filters: Filters, before: str | None = None, limit: int = 50) -> Page:
+        """Deliveries, the newest first, with their number masked.
+
+        :param before: the `next` of the page before
+        :raises InvalidParameterError: the number cannot be read
+        """
+        with self._db.statement() as connection:
+            now = int(connection.execute(select(now_ms())).scalar_one())
+            newest = _looked_at(filters, before or _END, now)
+            if filters.number:
+                newest = newest.where(_d.verification_sid.in_(self._of_number(filters.number)))
+            scan = newest.order_by(_d.sid.desc()).limit(SCAN).subquery("scan")
+            statement = (
+                select(scan, *_OF_VERIFICATION)
+                .join(verifications, _v.sid == scan.c.verification_sid)
+                .where(*_matching(filters, scan.c))
+                .order_by(scan.c.sid.desc())
+                .limit(limit + 1)
+            )
+            rows = connection.execute(statement).mappings().all()
+            if len(rows) > limit:
+                return Page([self._shown(row) for row in rows[:limit]], rows[limit - 1]["sid"])
+            count, last = connection.execute(select(func.count(), func.min(scan.c.sid))).one()
+        return Page([self._shown(row) for row in rows], last if count == SCAN else None)
+
+    def find(self, sid: str) -> str:
+        """The verification behind a sid of ours or of the provider (`VE…`, `VL…`, `SM…`, `CA…`).
+
+        A provider's sid is known by its receipts, else looked for among the newest deliveries.
+
+        :raises NotFoundError: there is none
+        """
+        if sid.startswith("VE"):
+            return sid
+        wanted = select(_d.verification_sid)
+        told = select(receipts.c.delivery_sid).where(
+            receipts.c.provider == "twilio", receipts.c.provider_sid == sid
+        )
+        newest = select(_d.sid).order_by(_d.sid.desc()).limit(SCAN)
+        ways = (
+            [wanted.where(_d.sid == sid)]
+            if sid.startswith("VL")
+            else [
+                wanted.where(_d.sid.in_(told)),
+                wanted.where(_d.sid.in_(newest), _d.provider_sid == sid),
+            ]
+        )
+        with self._db.statement() as connection:
+            for way in ways:
+                found = connection.execute(way.limit(1)).scalar_one_or_none()
+                if found is not None:
+                    return str(found)
+        raise NotFoundError("delivery")
+
+    def timeline(self, verification_sid: str) -> dict[str, Any]:
+        """A verification, its deliveries and their receipts in the order they came.
+
+        :raises NotFoundError: there is none
+        """
+        with self._db.statement() as connection:
+            row = (
+                connection.execute(select(verifications).where(_v.sid == verification_sid))
+                .mappings()
+                .one_or_none()
+            )
+            if row is None:
+                raise NotFoundError("verification")
+            sent = (
+                connection.execute(
+                    select(deliveries)
+                    .where(_d.verification_sid == verification_sid)
+                    .order_by(_d.created_at, _d.sid)
+                )
+                .mappings()
+                .all()
+            )
+            told = connection.execute(
+                select(receipts)
+                .where(receipts.c.delivery_sid.in_([one["sid"] for one in sent]))
+                .order_by(receipts.c.received_at)
+            ).mappings()
+            words: dict[str, list[dict[str, Any]]] = {}
+            for word in told:
+                words.setdefault(word["delivery_sid"], []).append(
+                    {name: word[name] for name in ("status", "error_code", "received_at")}
+                )
+        facts = (
+            *("sid", "service_sid", "status", "channel", "country", "locale", "checks"),
+            *("max_checks", "created_at", "updated_at", "expires_at", "approved_at"),
+        )
+        shown = {name: row[name] for name in facts}
+        shown["number"] = self._masked(row["key_id"], row["number_sealed"], row["sid"])
+        shown["deliveries"] = [
+            {**_delivery(one), "receipts": words.get(one["sid"], [])} for one in sent
+        ]
+        return shown
+
+    def _of_number(self, number: str) -> Select[Any]:
+        indexes = self._keyring.number_indexes(phone.parse(number, Channel.CALL).e164)
+        return (
+            select(_v.sid)
+            .where(_v.number_index.in_(indexes))
+            .order_by(_v.created_at.desc())
+            .limit(1000)
+        )
+
+    def _shown(self, row: Mapping[Any, Any]) -> dict[str, Any]:
+        hidden = ("key_id", "number_sealed", "owner")
+        values = {str(name): value for name, value in row.items() if name not in hidden}
+        values["number"] = self._masked(row["key_id"], row["number_sealed"], row["owner"])
+        return values
+
+    def _masked(self, kid: str, sealed: bytes, owner: str) -> str | None:
+        """The number as it may be shown; None where its key is not configured any more."""
+        try:
+            return phone.mask(self._keyring.open_number(kid, sealed, owner))
+        except (KeyMissingError, InvalidTag):
+            return None
+
+
+def _looked_at(filters: Filters, before: str, now: int) -> Select[Any]:
+    since = f"VL{now - filters.within * 1000:012x}"
+    newest = select(*_OF_DELIVERY).where(_d.sid < before, _d.sid >= since)
+    if filters.state in _FAILED:  # literal, so that the partial index applies
+        newest = newest.where(text("deliveries.state IN ('failed', 'undelivered', 'expired')"))
+    return newest
+
+
+def _matching(filters: Filters, of: Any) -> list[ColumnElement[bool]]:
+    wanted = (
+        (of.state, filters.state),
+        (of.channel, filters.channel),
+        (of.error_code, filters.error_code),
+        (_v.country, filters.country),
+    )
+    return [column == value for column, value in wanted if value is not None]
+
+
+def _delivery(row: Mapping[Any, Any]) -> dict[str, Any]:
+    names = (
+        *("sid", "channel", "queue", "state", "step", "tries", "doubts", "sender"),
+        *("provider_sid", "error_code", "created_at", "published_at", "taken_at"),
+        *("accepted_at", "delivered_at", "ended_at", "next_try_at", "expires_at"),
+    )
+    return {name: row[name] for name in names}
