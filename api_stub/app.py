@@ -30,7 +30,7 @@ from api_stub.verify_v2 import (
     verifications,
     webhooks,
 )
-from worker import __version__, logs
+from worker import __version__, logs, tracing
 from worker import settings as settings_module
 from worker.settings import Settings
 from worker.wiring import Sendcode
@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The doors over one process's parts; settings come from the environment by default."""
     settings = settings or settings_module.current()
     logs.configure(settings)
+    tracing.configure(settings.otlp_endpoint, __version__)
     app = FastAPI(
         title="sendcode",
         version=__version__,
@@ -113,6 +114,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     _ = parts.factors
     yield
     parts.db.close()
+    tracing.close()
     await sandbox_door.close(app)
 
 

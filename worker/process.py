@@ -10,7 +10,7 @@ import redis
 import structlog
 from celery import signals
 
-from worker import celery_app, logs, metrics, presence
+from worker import __version__, celery_app, logs, metrics, presence, tracing
 from worker.settings import Settings
 from worker.watchdog import Watchdog
 from worker.wiring import redis_client
@@ -48,10 +48,12 @@ def run_worker(
     )
     stop = threading.Event()
     metrics.serve(settings.metrics_host, settings.metrics_port)
+    tracing.configure(settings.otlp_endpoint, __version__)
     _watch(settings, queues, worker.hostname, stop)
     _bound_the_stop()
     worker.start()
     stop.set()
+    tracing.close()
     return int(worker.exitcode or 0)
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from worker import metrics
+from worker import metrics, tracing
 from worker.db import Database, now_ms
 from worker.models import deliveries, receipts, verifications
 from worker.outbox import OF_STATE, note
@@ -54,7 +54,13 @@ def _follow_at(state: DeliveryState) -> ColumnElement[Any]:
 
 
 _KNOWN = (
-    select(_d.sender, _d.channel, _v.country, (now_ms() - _d.created_at).label("age"))
+    select(
+        _d.verification_sid,
+        _d.sender,
+        _d.channel,
+        _v.country,
+        (now_ms() - _d.created_at).label("age"),
+    )
     .join(verifications, _v.sid == _d.verification_sid)
     .where(_d.sid == bindparam("sid"))
 )
@@ -129,6 +135,7 @@ class Receipts:
             if moved and state.value in OF_STATE:
                 note(connection, OF_STATE[state.value], [delivery_sid])
         log.info("receipt.received", delivery=delivery_sid, status=status, moved=bool(moved))
+        tracing.mark("receipt", known.verification_sid, delivery=delivery_sid, status=status)
         metrics.receipt(
             known.sender or "", known.channel, known.country, state, error_code, known.age / 1000
         )

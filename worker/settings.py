@@ -164,6 +164,11 @@ class Settings(BaseSettings):
         0, ge=0, le=65535, description="port of a worker's or relay's `/metrics`; 0: none"
     )
     metrics_host: str = Field("127.0.0.1", description="address that port listens on")
+    otlp_endpoint: str = Field(
+        "",
+        description="where traces go, such as `http://collector:4318`; empty: none. Needs the"
+        " extra `sendcode[otel]`",
+    )
     remote_control: bool = Field(False, description="answer `celery inspect` and `control`")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: console on a terminal, else JSON"

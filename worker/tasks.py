@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from celery.exceptions import Reject
 
-from worker import metrics
+from worker import metrics, tracing
 from worker.celery_app import DELIVER, ENQUIRE, HEARTBEAT, SEND_CODE, app
 from worker.db import UNAVAILABLE
 from worker.errors import LimitsUnavailableError, RequestRunningError, SendcodeError
@@ -38,14 +38,15 @@ def sendcode() -> Sendcode:
     return _parts["ours"]
 
 
-@app.task(name=DELIVER)
-def deliver(sids: Sequence[str], published_at: int | None = None) -> None:
+@app.task(name=DELIVER, bind=True)
+def deliver(self: Any, sids: Sequence[str], published_at: int | None = None) -> None:
     """Deliver what is due among the deliveries `sids`."""
     ours = [sid for sid in sids if isinstance(sid, str) and _DELIVERY.fullmatch(sid)]
     if len(ours) != len(sids):
         log.error("message.rejected", reason="not all are sids of deliveries")
     try:
-        sendcode().dispatch.deliver(ours, published_at)
+        with tracing.received(self.request):
+            sendcode().dispatch.deliver(ours, published_at)
     except Exception as error:
         # The row keeps the job: the relay brings it back when its lease or its turn comes.
         log.error("job.crashed", deliveries=ours, reason=type(error).__name__)

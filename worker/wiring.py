@@ -11,7 +11,7 @@ import structlog
 from celery import Celery
 from redis.sentinel import Sentinel
 
-from worker import celery_app
+from worker import celery_app, tracing
 from worker.api_keys import ApiKeys
 from worker.attempts import Attempts
 from worker.circuits import Circuits
@@ -198,7 +198,7 @@ class Sendcode:
     def _tell(
         self, task: str, arguments: list[object], queue: str, expires: int, at: int | None = None
     ) -> bool:
-        headers = {} if at is None else {PUBLISHED_AT: at}
+        headers = tracing.headers() | ({} if at is None else {PUBLISHED_AT: at})
         try:
             self.celery.send_task(
                 task, args=arguments, queue=queue, expires=expires, headers=headers, retry=False

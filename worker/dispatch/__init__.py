@@ -12,7 +12,7 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import RowMapping
 
-from worker import metrics
+from worker import metrics, tracing
 from worker.codes import Keyring
 from worker.db import Database
 from worker.dispatch import rows
@@ -76,7 +76,13 @@ class Dispatch:
             self._failed(job, "cannot_render")
             return
         try:
-            self._hand_over(job, outgoing, clock)
+            with tracing.span(
+                *("deliver", job["verification_sid"]),
+                since=clock,
+                delivery=sid,
+                channel=job["channel"],
+            ):
+                self._hand_over(job, outgoing, clock)
         except ProviderError as error:
             self._refused(job, error)
         except OutcomeUnknownError as error:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy import RowMapping
 
-from worker import metrics
+from worker import metrics, tracing
 from worker.circuits import Circuits, Permit, Refusal
 from worker.errors import LimitsUnavailableError, OutcomeUnknownError, ProviderError
 from worker.providers import LAST_SECOND, Accepted, Outgoing, Provider
@@ -115,7 +115,7 @@ class Route:
                 # answer could come.
                 raise LaterError("claim_too_old", 0)
             try:
-                with metrics.attempt(name, channel):
+                with metrics.attempt(name, channel), tracing.child("provider", sender=name):
                     accepted = self._providers[name].send(outgoing)
             except ProviderError as error:
                 self._learn(permit, channel, error)

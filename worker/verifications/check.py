@@ -5,7 +5,7 @@ import re
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, case, exists, select, update
 
-from worker import metrics
+from worker import metrics, tracing
 from worker.db import now_ms
 from worker.errors import (
     ChecksSpentError,
@@ -99,6 +99,7 @@ class Checking(Base):
         taken = self._take(found, digest)
         if taken is None:
             raise self._why_refused(found)
+        tracing.mark("check", taken["sid"], status=taken["status"])
         metrics.checked(
             taken["channel"],
             taken["country"],

@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from worker import metrics
+from worker import metrics, tracing
 from worker.codes import new_salt
 from worker.db import UNAVAILABLE, now_ms
 from worker.errors import (
@@ -198,7 +198,8 @@ class Starting(Brought):
         metrics.accepted(wanted.channel, number.country)
         now = sent[-1].created_at + int((time.monotonic() - clock) * 1000)
         life = max(1, (row["expires_at"] - now) // 1000)
-        self._publish(queue_of(wanted.channel, lane), [sent[-1].sid], life, now)
+        with tracing.span("start", row["sid"], since=clock, channel=wanted.channel):
+            self._publish(queue_of(wanted.channel, lane), [sent[-1].sid], life, now)
         view = self._view(row, number.e164, sent)
         return replace(view, lookup=_wants_lookup(seen[0]))
 
