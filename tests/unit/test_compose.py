@@ -38,6 +38,16 @@ def words(test: list[str]) -> list[str]:
     return shlex.split(test[1]) if test[0] == "CMD-SHELL" else test[1:]
 
 
+def of_profile(profile: str) -> set[str]:
+    return {name for name, one in SERVICES.items() if profile in one.get("profiles", [])}
+
+
+def mounted(name: str) -> dict[str, Path]:
+    """The files of this repository that a service sees, by their paths in its container."""
+    binds = (volume.split(":") for volume in SERVICES[name].get("volumes", []))
+    return {bind[1]: ROOT / bind[0] for bind in binds if bind[0].startswith("./")}
+
+
 def is_command(arguments: list[str]) -> bool:
     """Whether `sendcode` takes these arguments."""
     command: click.Command = main
@@ -56,7 +66,10 @@ def is_command(arguments: list[str]) -> bool:
 
 def test_the_services() -> None:
     """The layout is the one the documentation describes."""
-    assert set(SERVICES) == {"postgres", "valkey", "migrate", "api", "worker", "relay"}
+    always = {name for name, service in SERVICES.items() if not service.get("profiles")}
+    assert always == {"postgres", "valkey", "migrate", "api", "worker", "relay"}
+    assert of_profile("monitoring") == {"prometheus", "alertmanager", "grafana"}
+    assert of_profile("flower") == {"flower"}
     assert set(OURS) == {"migrate", "api", "worker", "relay"}
 
 
@@ -79,7 +92,7 @@ def test_it_is_looked_after(name: str) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_image_is_pinned(name: str) -> None:
     """An image names its version."""
-    assert re.search(r":\d", SERVICES[name]["image"])
+    assert re.search(r":v?\d", SERVICES[name]["image"])
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -99,7 +112,8 @@ def test_every_secret_is_declared_and_used(name: str) -> None:
     """What a service reads under /run/secrets it was given, from a file this stack declares."""
     given = set(SERVICES[name].get("secrets", []))
     assert given <= set(COMPOSE["secrets"])
-    assert set(re.findall(r"/run/secrets/(\w+)", str(SERVICES[name]))) == given
+    files = [path.read_text() for path in mounted(name).values() if path.is_file()]
+    assert set(re.findall(r"/run/secrets/(\w+)", str([SERVICES[name], *files]))) == given
 
 
 def test_the_documentation_makes_every_secret() -> None:
@@ -162,6 +176,71 @@ def test_the_broker_keeps_what_it_is_given() -> None:
     script = SERVICES["valkey"]["command"][-1]
     for part in ("--appendonly yes", "--maxmemory-policy noeviction", "requirepass $$(cat "):
         assert part in script
+
+
+def test_what_is_aside_is_reached_from_this_host_alone() -> None:
+    """Ports of monitoring and Flower are bound to loopback: two of them ask for no password."""
+    for name in of_profile("monitoring") | of_profile("flower"):
+        for port in SERVICES[name]["ports"]:
+            assert port.startswith("127.0.0.1:"), name
+        assert SERVICES[name]["cap_drop"] == ["ALL"]
+
+
+def test_mounted_files_exist_and_cannot_be_written() -> None:
+    """Every file a container is given is there, and read-only."""
+    for name, service in SERVICES.items():
+        for path in mounted(name).values():
+            assert path.exists(), path
+        for volume in service.get("volumes", []):
+            assert volume.endswith(":ro") or not volume.startswith("./"), volume
+
+
+def test_prometheus_finds_what_is_there() -> None:
+    """It scrapes api, workers and relay where they answer, with the account's credentials, reads
+    the rules that were given to it, and tells the Alertmanager of the stack."""
+    files = mounted("prometheus")
+    config = yaml.safe_load(files["/etc/prometheus/sendcode.yml"].read_text())
+    api, others = config["scrape_configs"]
+    assert api["static_configs"] == [{"targets": ["api:8080"]}]
+    assert api["basic_auth"]["password_file"] == "/run/secrets/auth_token"
+    assert f"s/{api['basic_auth']['username']}/" in SERVICES["prometheus"]["command"][0]
+    (found,) = others["dns_sd_configs"]
+    assert set(found["names"]) == {"worker", "relay"}
+    for name in found["names"]:
+        environment = OURS[name]["environment"]
+        assert environment["SENDCODE_METRICS_PORT"] == str(found["port"])
+        assert environment["SENDCODE_METRICS_HOST"] == "0.0.0.0"
+        assert "ports" not in OURS[name]
+    assert set(config["rule_files"]) <= set(files)
+    assert config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == [
+        "alertmanager:9093"
+    ]
+
+
+def test_grafana_shows_the_dashboard() -> None:
+    """Its source is the stack's Prometheus, and its provider reads where the dashboard lies."""
+    files = mounted("grafana")
+    sources = files["/etc/grafana/provisioning/datasources"] / "sendcode.yml"
+    assert yaml.safe_load(sources.read_text())["datasources"][0]["url"] == "http://prometheus:9090"
+    providers = files["/etc/grafana/provisioning/dashboards"] / "sendcode.yml"
+    path = yaml.safe_load(providers.read_text())["providers"][0]["options"]["path"]
+    assert (files[path] / "sendcode.json").exists()
+
+
+def test_alerts_reach_a_receiver_that_exists() -> None:
+    """The Alertmanager's route ends at one of its receivers, and it silences alerts that exist."""
+    config = yaml.safe_load((ROOT / "deploy/alertmanager.yml").read_text())
+    assert config["route"]["receiver"] in {one["name"] for one in config["receivers"]}
+    rules = (ROOT / "docs/alerts/sendcode.rules.yml").read_text()
+    for name in re.findall(r"Sendcode\w+", (ROOT / "deploy/alertmanager.yml").read_text()):
+        assert f"alert: {name}\n" in rules
+
+
+def test_flower_asks_for_its_own_password() -> None:
+    """Flower has a password of its own by file, and the broker's address by file too."""
+    script = SERVICES["flower"]["command"][0]
+    assert 'FLOWER_BASIC_AUTH="operator:$$(cat /run/secrets/flower_password)"' in script
+    assert "environment" not in SERVICES["flower"]
 
 
 def test_the_image_runs_as_nobody_special_and_installs_what_is_locked() -> None:
