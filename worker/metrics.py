@@ -25,7 +25,13 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from worker.errors import LimitReachedError, OutcomeUnknownError, ProviderError, SendcodeError
+from worker.errors import (
+    LimitReachedError,
+    OutcomeUnknownError,
+    ProviderError,
+    RateLimitedError,
+    SendcodeError,
+)
 from worker.states import DELIVERY_QUEUES
 
 log = structlog.get_logger()
@@ -156,7 +162,9 @@ def _counting(act: Callable[P, R], refused: Counter) -> Callable[P, R]:
         except Exception as error:
             refused.labels(_reason(error)).inc()
             if isinstance(error, LimitReachedError):
-                rate_limited(error.limit)
+                # A service may have any number of limits, under names that callers chose.
+                of_service = isinstance(error, RateLimitedError)
+                rate_limited("of_service" if of_service else error.limit)
             raise
 
     return counted

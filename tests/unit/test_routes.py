@@ -27,6 +27,7 @@ ENTITY = "/v2/Services/{service_sid}/Entities/{identity}"
 BUCKETS = "/v2/Services/{service_sid}/RateLimits/{limit_sid}/Buckets"
 # The scope that an API key needs for each route; the account's own token passes everywhere.
 SCOPES = {
+    ("GET", "/metrics"): "read",
     ("POST", "/v2/Services"): "admin",
     ("GET", "/v2/Services"): "read",
     ("GET", "/v2/Services/{sid}"): "read",
