@@ -10,6 +10,7 @@ from worker.errors import InvalidParameterError, LandlineError
 from worker.states import Channel
 
 _MAX_LENGTH = 64
+_MOST_DIGITS = 15  # ITU-T E.164, 6.2.1; libphonenumber takes 16 for some countries
 _PLUS = "+＋"
 _SEPARATORS = ".()[]/−．（）／"  # besides spaces, dashes and invisible format characters
 _SEPARATOR_CATEGORIES = {"Zs", "Pd", "Cf"}
@@ -56,6 +57,8 @@ def parse(raw: str, channel: Channel) -> Phone:
     if number is None:
         raise _refused("is not a valid phone number")
     e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    if len(e164) > 1 + _MOST_DIGITS:
+        raise _refused("is not a valid phone number")
     if int(e164[1:]) in _DRAMA:
         return Phone(e164, "GB")
     if not phonenumbers.is_valid_number(number):

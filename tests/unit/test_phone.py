@@ -72,6 +72,7 @@ def test_every_unambiguous_spelling_of_a_number_is_one_key(raw: str, e164: str) 
         "+1\t4155552671",
         "+" + "1" * 64,
         "+1 415 555 2671" + " " * 64,
+        "+4930000000000000",
         "+112",
         "+1911",
         "+0014155552671",
