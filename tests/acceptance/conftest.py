@@ -31,8 +31,7 @@ def up(request: pytest.FixtureRequest, folder: Path) -> Iterator[Up]:
             server = servers.enter_context(postgres())
             server.drop("acceptance")
             database_url = server.create("acceptance")
-        base = folder / request.param
-        base.mkdir()
+        base = Path(tempfile.mkdtemp(dir=folder))
         running = Up(base, folder / "compiled", database_url)
         try:
             running.start()
