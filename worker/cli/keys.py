@@ -66,4 +66,4 @@ def keys_list() -> None:
 def _used(ours: Sendcode, table: Table) -> dict[str, int]:
     statement = select(table.c.key_id, func.count()).group_by(table.c.key_id)
     with ours.db.statement() as connection:
-        return dict(connection.execute(statement).tuples().all())
+        return dict(connection.execute(statement).all())
