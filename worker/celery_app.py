@@ -19,6 +19,11 @@ def configuration(settings: Settings) -> dict[str, Any]:
     """Celery's settings. The row is the truth, a message is a hint that may be lost or doubled."""
     return {
         "broker_url": settings.broker_url.get_secret_value(),
+        "broker_transport": (
+            "worker.transport:SentinelTransport"
+            if settings.broker_master
+            else "worker.transport:Transport"
+        ),
         # No backend: results live in our rows.
         "task_ignore_result": True,
         "result_backend": None,

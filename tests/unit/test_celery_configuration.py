@@ -46,6 +46,13 @@ def test_transport_cannot_hang_or_hoard() -> None:
     assert options["max_connections"] > CONFIGURATION["worker_concurrency"]
 
 
+def test_each_broker_has_its_transport() -> None:
+    """Messages are noted and forgotten by one command, at a master that Sentinel names as well."""
+    assert CONFIGURATION["broker_transport"] == "worker.transport:Transport"
+    sentinel = load(**{**COMPLETE, "broker_url": "sentinel://one:26379", "broker_master": "codes"})
+    assert configuration(sentinel)["broker_transport"] == "worker.transport:SentinelTransport"
+
+
 def test_every_queue_has_a_consumer() -> None:
     """A worker started without options takes from every queue that exists."""
     assert [q.name for q in CONFIGURATION["task_queues"]] == list(QUEUES)
