@@ -13,6 +13,7 @@ _LINK = re.compile(r"\bhttps?\b|\bwww\.|\S\.[^\d\s_.,'’&()+!-]{2}", re.IGNOREC
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
+_WORD = re.compile(r"[0-9A-Za-z]+", re.ASCII)
 _APP_HASH = re.compile(r"[A-Za-z0-9+/]{11}", re.ASCII)
 _HOST = re.compile(r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.ASCII)
 _ORIGIN_LINE = re.compile(r"@(?P<host>[^\s@#]+) #(?P<code>\S+)(?: (?P<rest>.*))?", re.ASCII)
@@ -70,12 +71,12 @@ def check_final(text: str, *, code: str, app_hash: str | None, origin: str | Non
 
     :raises TextRefusedError: what is wrong, without the text
     """
-    if any(_hidden(char) for char in text):
+    if not text.isprintable() and any(_hidden(char) for char in text):
         raise TextRefusedError("the text holds a control or hidden character")
     lines = text.split("\n")
     if len(lines) != (1 if origin is None else 3):
         raise TextRefusedError("the text has not the lines of its pattern")
-    if not re.search(rf"(?<![0-9A-Za-z]){re.escape(code)}(?![0-9A-Za-z])", lines[0]):
+    if code not in _WORD.findall(lines[0]):  # no pattern of the code: `re` would keep it
         raise TextRefusedError("the code does not stand alone in the text")
     if origin is not None:
         _check_origin_line(lines, code, origin)
@@ -95,7 +96,8 @@ def _check_origin_line(lines: list[str], code: str, origin: str) -> None:
 
 
 def _check_app_hash(text: str, app_hash: str) -> None:
-    if not _APP_HASH.fullmatch(app_hash) or not re.search(rf"\S {re.escape(app_hash)}\Z", text):
+    body = text.removesuffix(f" {app_hash}")
+    if not _APP_HASH.fullmatch(app_hash) or body == text or body[-1:].isspace():
         raise TextRefusedError("the text does not end with the app hash")
     if not text.startswith("<#> "):
         raise TextRefusedError("the text does not begin with <#>")
