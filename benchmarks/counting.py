@@ -149,17 +149,18 @@ def _count(
 
     def heard(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         texts.append(statement)
-        options = connection.get_execution_options()
-        if options.get("isolation_level") == "AUTOCOMMIT" and not statement.startswith("SELECT"):
+        if connection.engine is ours.db.single and not statement.startswith("SELECT"):
             alone.append(statement)
 
     for tap in taps:
         tap.reset()
     before = _wal(watcher)
-    event.listen(ours.db.engine, "before_cursor_execute", heard)
+    for engine in ours.db.engines:
+        event.listen(engine, "before_cursor_execute", heard)
     for item in items[WARM:]:
         act(item)
-    event.remove(ours.db.engine, "before_cursor_execute", heard)
+    for engine in ours.db.engines:
+        event.remove(engine, "before_cursor_execute", heard)
     written = _wal(watcher) - before
     trips, words = taps[0].trips, taps[0].heard
     return Count(

@@ -14,7 +14,7 @@ from worker.limits import Limits
 from worker.models import deliveries, services, verifications
 from worker.plan import step_of
 from worker.settings import Settings
-from worker.statements import ALIVE, Publish, insert_delivery, number_limits
+from worker.statements import ALIVE, Publish, insert_delivery, new_delivery, number_limits
 from worker.states import Channel, DeliveryState, Lane, queue_of
 
 log = structlog.get_logger()
@@ -66,6 +66,8 @@ class Fallback:
         self._limits = limits
         self._settings = settings
         self._publish = publish
+        inserted = insert_delivery(db.insert(deliveries))
+        self._insert = inserted.on_conflict_do_nothing().returning(_d.sid)
 
     def due(self) -> list[str]:
         """Deliveries whose next step was neither taken nor given up yet."""
@@ -94,19 +96,15 @@ class Fallback:
             return  # the relay comes back to it
         lane = _LANES[row.queue]
         with self._db.begin() as connection:
-            made = connection.execute(
-                insert_delivery(
-                    self._db.insert(deliveries),
-                    row.sid,
-                    step.channel,
-                    row.expires_at,
-                    plan=row.plan,
-                    step=row.step + 1,
-                    lane=lane,
-                )
-                .on_conflict_do_nothing()
-                .returning(_d.sid)
-            ).scalar_one_or_none()
+            delivery = new_delivery(
+                row.sid,
+                step.channel,
+                row.expires_at,
+                plan=row.plan,
+                step=row.step + 1,
+                lane=lane,
+            )
+            made = connection.execute(self._insert, delivery).scalar_one_or_none()
             connection.execute(_SETTLED, {"b_sid": delivery_sid})
         if made is None:
             self._limits.release(limits)

@@ -157,7 +157,7 @@ class Standing:
         with self._db.statement() as connection:
             now = int(connection.execute(_NOW).scalar_one())
             since = f"VL{now - within * 1000:012x}"
-            return dict(connection.execute(_STATES, {"since": since}))
+            return dict(connection.execute(_STATES, {"since": since}).all())
 
     def pending(self) -> int:
         """Verifications that are alive, counted up to `MOST`.

@@ -201,7 +201,14 @@ class Sendcode:
         headers = tracing.headers() | ({} if at is None else {PUBLISHED_AT: at})
         try:
             self.celery.send_task(
-                task, args=arguments, queue=queue, expires=expires, headers=headers, retry=False
+                task,
+                args=arguments,
+                queue=queue,
+                expires=expires,
+                headers=headers,
+                retry=False,
+                argsrepr="",  # for tools that show them; ours hold nothing but sids
+                kwargsrepr="",
             )
         except Exception as error:
             log.warning("job.not_enqueued", task=task, reason=type(error).__name__)

@@ -34,11 +34,13 @@ def statements(parts: Sendcode, act: Callable[[], object]) -> list[str]:
         if "api_keys" in statement:
             seen.append(statement.split()[0])
 
-    event.listen(parts.db.engine, "before_cursor_execute", listen)
+    for engine in parts.db.engines:
+        event.listen(engine, "before_cursor_execute", listen)
     try:
         act()
     finally:
-        event.remove(parts.db.engine, "before_cursor_execute", listen)
+        for engine in parts.db.engines:
+            event.remove(engine, "before_cursor_execute", listen)
     return seen
 
 

@@ -2,6 +2,8 @@
 
 import hmac
 import re
+from functools import cached_property
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, case, exists, select, update
 
@@ -136,24 +138,23 @@ class Checking(Base):
                 {"b_service": where["service_sid"], "b_index": where["number_index"]},
             )
             return
+        connection.execute(self._count_failure, where)
+
+    @cached_property
+    def _count_failure(self) -> Any:
         most = self._settings.disable_after_failures
         statement = self._db.insert(number_guards).values(
-            failures=1, disabled_at=now_ms() if most <= 1 else None, **where
+            failures=1, disabled_at=now_ms() if most <= 1 else None
         )
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[_g.service_sid, _g.number_index],
-                set_={
-                    "failures": _g.failures + 1,
-                    "disabled_at": case(
-                        (
-                            and_(_g.disabled_at.is_(None), _g.failures + 1 >= most),
-                            now_ms(),
-                        ),
-                        else_=_g.disabled_at,
-                    ),
-                },
-            )
+        return statement.on_conflict_do_update(
+            index_elements=[_g.service_sid, _g.number_index],
+            set_={
+                "failures": _g.failures + 1,
+                "disabled_at": case(
+                    (and_(_g.disabled_at.is_(None), _g.failures + 1 >= most), now_ms()),
+                    else_=_g.disabled_at,
+                ),
+            },
         )
 
     def _why_refused(self, found: RowMapping) -> SendcodeError:

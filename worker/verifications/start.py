@@ -5,9 +5,11 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Connection,
     RowMapping,
     String,
@@ -38,7 +40,7 @@ from worker.limits import Limit, Share
 from worker.messages import check_brand, resolve_locale
 from worker.models import deliveries, new_sid, number_guards, services, verifications
 from worker.outbox import Event, note
-from worker.statements import ALIVE, PENDING, SPENT, insert_delivery, number_limits
+from worker.statements import ALIVE, PENDING, SPENT, insert_delivery, new_delivery, number_limits
 from worker.states import Channel, Lane, VerificationStatus, queue_of
 from worker.templates import choose_locale
 from worker.verifications.base import delivery_view
@@ -110,6 +112,8 @@ _ADMISSION = (
     )
     .where(services.c.sid == bindparam("service"), services.c.account_sid == bindparam("account"))
 )
+
+_INSERT_DELIVERY = insert_delivery(insert(deliveries)).returning(deliveries)
 
 
 class Starting(Brought):
@@ -325,13 +329,13 @@ class Starting(Brought):
         sid, kid, salt = new_sid("VE"), self._keyring.kid, new_salt()
         length = service["code_length"]
         code = wanted.custom_code or self._keyring.derive_code(kid, salt, length)
-        statement = self._db.insert(verifications).values(
-            sid=sid,
-            key_id=kid,
-            number_index=indexes[0],
-            number_sealed=self._keyring.seal_number(number, sid),
-            salt=salt,
-            code_digest=self._keyring.digest(
+        row = {
+            "sid": sid,
+            "key_id": kid,
+            "number_index": indexes[0],
+            "number_sealed": self._keyring.seal_number(number, sid),
+            "salt": salt,
+            "code_digest": self._keyring.digest(
                 kid,
                 salt=salt,
                 verification=sid,
@@ -340,21 +344,15 @@ class Starting(Brought):
                 code=code,
                 bound=wanted.payment or (),
             ),
-            code_length=len(code),
-            status=PENDING,
-            checks=0,
-            max_checks=self._settings.max_checks,
-            created_at=now_ms(),
-            updated_at=now_ms(),
-            expires_at=now_ms() + service["code_life"] * 1000,
+            "code_length": len(code),
+            "status": PENDING,
+            "checks": 0,
+            "max_checks": self._settings.max_checks,
+            "b_life": service["code_life"] * 1000,
             **self._brought(wanted, kid, sid),
             **values,
-        )
-        return (
-            connection.execute(statement.on_conflict_do_nothing().returning(verifications))
-            .mappings()
-            .one_or_none()
-        )
+        }
+        return connection.execute(self._insert_live, row).mappings().one_or_none()
 
     def _expire(self, connection: Connection, service: str, indexes: list[bytes]) -> None:
         ended = connection.execute(_EXPIRE, {"b_service": service, "b_indexes": indexes}).scalars()
@@ -370,15 +368,24 @@ class Starting(Brought):
         plan: Sequence[dict[str, Any]],
         lane: Lane,
     ) -> RowMapping:
-        statement = insert_delivery(
-            insert(deliveries),
+        delivery = new_delivery(
             verification["sid"],
             channel,
             verification["expires_at"],
             plan=plan if channel is Channel.SMS else (),
             lane=lane,
         )
-        return connection.execute(statement.returning(deliveries)).mappings().one()
+        return connection.execute(_INSERT_DELIVERY, delivery).mappings().one()
+
+    @cached_property
+    def _insert_live(self) -> Any:
+        """The verification, unless the number has a live one in the service."""
+        statement = self._db.insert(verifications).values(
+            created_at=now_ms(),
+            updated_at=now_ms(),
+            expires_at=now_ms() + bindparam("b_life", type_=BigInteger),
+        )
+        return statement.on_conflict_do_nothing().returning(verifications)
 
 
 def _refuse_closed(seen: Sequence[RowMapping]) -> None:

@@ -344,7 +344,7 @@ class Machine(RuleBasedStateMachine):
     def called(self, outgoing: Outgoing) -> None:
         """The provider is called: no connection is held, the code lives, and it is the first
         call that may be taken, or the second after an unknown outcome and a question."""
-        assert self.world.db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        assert self.world.db.in_use == 0
         row = self.rows("deliveries")[outgoing.delivery_sid]
         (promise,) = (p for p in self.reference.promises if p.sid == row["verification_sid"])
         self.reference.now = self.world.clock.now

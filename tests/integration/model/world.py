@@ -104,10 +104,12 @@ class MortalDatabase(Database):
         super().__init__(url)
         self._fuse = fuse
 
-        @event.listens_for(self.engine, "connect")
-        def _on_connect(connection: Any, record: Any) -> None:
+        def on_connect(connection: Any, record: Any) -> None:
             connection.create_function("julianday", 1, clock.julianday)
             connection.execute("PRAGMA synchronous=OFF").close()
+
+        for engine in self.engines:
+            event.listen(engine, "connect", on_connect)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
