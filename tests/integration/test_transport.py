@@ -1,11 +1,15 @@
 """The transport keeps what kombu keeps, in kombu's own keys, for less."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import redis
 from kombu import Connection, Queue
+
+from worker.embedded.processes import wait_for
+from worker.transport import FORGET_AT
 
 NAME = "transported"
 
@@ -37,6 +41,13 @@ def take(connection: Connection) -> Any:
     return taken[0]
 
 
+def idle(connection: Connection) -> None:
+    """One round of the loop of a worker that gets no message."""
+    queue = Queue(NAME, channel=connection.default_channel)
+    with connection.Consumer([queue]), suppress(TimeoutError):
+        connection.drain_events(timeout=0.05)
+
+
 def unacked(broker: "redis.Redis") -> tuple[int, int]:
     return broker.hlen("unacked"), broker.zcard("unacked_index")  # type: ignore[return-value]
 
@@ -51,7 +62,47 @@ def test_a_taken_message_is_noted_until_it_ends(
         message = take(connection)
         assert (broker.llen(NAME), unacked(broker)) == (0, (1, 1))
         getattr(message, end)()
-        assert (broker.llen(NAME), unacked(broker)) == (0, (0, 0))
+        assert wait_for(lambda: idle(connection) or unacked(broker) == (0, 0), 5)
+        assert broker.llen(NAME) == 0
+
+
+def test_the_next_message_takes_the_acknowledgements_along(
+    broker: "redis.Redis", broker_url: str
+) -> None:
+    """One command notes a message and forgets all that ended before."""
+    with connect(broker_url) as connection:
+        for _ in range(3):
+            publish(connection)
+        for _ in range(2):
+            take(connection).ack()
+        last = take(connection)
+        assert (broker.hkeys("unacked"), broker.zrange("unacked_index", 0, -1)) == (
+            [last.delivery_tag.encode()],
+            [last.delivery_tag.encode()],
+        )
+
+
+def test_a_stop_forgets_what_ended_and_hands_back_the_rest(
+    broker: "redis.Redis", broker_url: str
+) -> None:
+    """A worker that stops leaves nothing behind: neither done work nor work in hand."""
+    with connect(broker_url) as connection:
+        publish(connection)
+        publish(connection)
+        done, _ = take(connection), take(connection)
+        done.ack()
+    assert (broker.llen(NAME), unacked(broker)) == (1, (0, 0))
+
+
+def test_acknowledgements_do_not_pile_up(broker: "redis.Redis", broker_url: str) -> None:
+    """A hundred are sent, though nothing comes."""
+    with connect(broker_url) as connection:
+        for _ in range(FORGET_AT):
+            publish(connection)
+        held = [take(connection) for _ in range(FORGET_AT)]
+        for message in held:
+            message.ack()
+        assert unacked(broker) == (0, 0)
 
 
 def test_a_requeued_message_comes_again(broker: "redis.Redis", broker_url: str) -> None:
@@ -87,4 +138,4 @@ def test_a_broker_that_forgot_the_scripts_is_told_again(
         assert unacked(broker) == (1, 1)
         broker.script_flush()
         message.ack()
-        assert unacked(broker) == (0, 0)
+        assert wait_for(lambda: idle(connection) or unacked(broker) == (0, 0), 5)
