@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.parts = Sendcode(settings)
     app.add_middleware(BodyLimit)
     errors.install(app)
+    app.include_router(verifications.direct)  # first, since routes are looked through in order
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(services.router)

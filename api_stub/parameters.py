@@ -12,6 +12,7 @@ from api_stub.errors import ApiError, invalid
 
 MAX_BODY = 64 * 1024
 MAX_VALUE = 4096
+MAX_FIELDS = 100
 # Lists come as one name given several times.
 REPEATABLE = frozenset({"Details.Fields", "EventTypes"})
 
@@ -115,12 +116,16 @@ async def parameters(request: Request) -> Parameters:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         return Parameters(_json_object(await request.body()))
-    if kind == "":
-        return Parameters(_once(parse_qsl((await request.body()).decode("latin-1"), True)))
-    if kind != "application/x-www-form-urlencoded":
+    if kind not in ("", "application/x-www-form-urlencoded"):
         raise ApiError(415, 20015, "Send application/x-www-form-urlencoded or application/json")
-    form = await request.form(max_files=0, max_fields=100)
-    return Parameters(_once(form.multi_items()))
+    return Parameters(_once(_form(await request.body())))
+
+
+def _form(body: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(body.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise ApiError(400, 20001, f"The body has more than {MAX_FIELDS} parameters") from None
 
 
 def query(request: Request) -> Parameters:

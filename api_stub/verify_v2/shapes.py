@@ -13,7 +13,7 @@ from worker.verifications import Verification
 
 def date(ms: int) -> str:
     """ISO 8601 in whole seconds: the SDKs parse exactly this."""
-    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}Z"
 
 
 def service(found: Service, base_url: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from api_stub.direct import DirectRoute
 from api_stub.errors import ApiError, invalid, not_found
 from api_stub.parameters import Parameters
 from api_stub.verify_v2 import shapes
@@ -19,6 +20,8 @@ from worker.states import Channel, VerificationStatus
 from worker.verifications import Payment, Start
 
 router = APIRouter(prefix="/v2/Services/{service_sid}", tags=["Verifications"])
+# Start and check, the doors' daily bread.
+direct = APIRouter(prefix=router.prefix, tags=["Verifications"], route_class=DirectRoute)
 
 _SID = re.compile(r"VE[0-9a-f]{32}", re.ASCII)
 _CHANNELS = {"sms": Channel.SMS, "call": Channel.CALL}
@@ -98,7 +101,7 @@ def _template(given: Parameters, channel: Channel) -> str | None:
     return sid
 
 
-@router.post(
+@direct.post(
     "/Verifications",
     status_code=201,
     openapi_extra=form(START, required=["To", "Channel"]),
@@ -168,7 +171,7 @@ async def end(
     return JSONResponse(shapes.verification(ended, parts.settings.base_url))
 
 
-@router.post("/VerificationCheck", openapi_extra=form(CHECK, required=["Code"]))
+@direct.post("/VerificationCheck", openapi_extra=form(CHECK, required=["Code"]))
 async def check(
     request: Request, account: Checker, service_sid: ServiceSid, given: Given
 ) -> JSONResponse:
