@@ -14,6 +14,8 @@ from starlette.requests import ClientDisconnect
 from api_stub.factor_refusals import FACTOR_FIELDS, FACTOR_REFUSALS
 from worker.db import UNAVAILABLE
 from worker.errors import (
+    ActionRefusedError,
+    BlockedError,
     ChecksSpentError,
     ConflictError,
     FactorParameterError,
@@ -28,6 +30,7 @@ from worker.errors import (
     NotFoundError,
     NumberDisabledError,
     OverloadedError,
+    PausedError,
     PaymentError,
     RateLimitedError,
     RequestConflictError,
@@ -166,6 +169,12 @@ def translate(request: Request, error: Exception) -> ApiError:
             return ApiError(
                 403, 60238, "The number is disabled after too many wrong codes in a row"
             )
+        case BlockedError():
+            return ApiError(403, 60410, "Verification delivery attempt blocked")
+        case PausedError():
+            return _paused(error)
+        case ActionRefusedError():
+            return ApiError(409, 20409, str(error), details={"reason": error.reason})
         case OverloadedError():
             return ApiError(
                 429,
@@ -211,6 +220,18 @@ def translate(request: Request, error: Exception) -> ApiError:
     return ApiError(500, 20500, "Internal server error")
 
 
+def _paused(error: PausedError) -> ApiError:
+    """As Twilio answers where a country or a channel is switched off."""
+    wait = error.retry_after
+    details = {"paused": error.kind} | ({} if wait is None else {"retry_after": wait})
+    headers = {} if wait is None else {"Retry-After": str(wait)}
+    if error.kind == "country":
+        text = "Verification delivery to this country is paused"
+        return ApiError(403, 60605, text, details=details, headers=headers)
+    text = f"Delivery channel disabled: {error.name.upper()}"
+    return ApiError(400, 60223, text, details=details, headers=headers)
+
+
 def _factor_refused(error: FactorRefusedError) -> ApiError:
     status, code, message = FACTOR_REFUSALS[error.refusal]
     wait = error.retry_after
@@ -238,6 +259,9 @@ def install(app: FastAPI) -> None:
         ChecksSpentError,
         NumberDisabledError,
         OverloadedError,
+        BlockedError,
+        PausedError,
+        ActionRefusedError,
         RequestConflictError,
         RequestRunningError,
         ConflictError,

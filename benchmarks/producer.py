@@ -54,7 +54,7 @@ def start(log: Log) -> Act:
         return ours.publish(*hint)
 
     _ = ours.celery
-    module = Verifications(ours.db, ours.keyring, ours.limits, ours.settings, publish)
+    module = Verifications(ours.db, ours.keyring, ours.limits, ours.settings, publish, ours.holds)
 
     def act(number: str) -> None:
         log.begin(number)

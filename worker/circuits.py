@@ -32,8 +32,9 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local soonest, why = -1, ''
 for i = 1, #KEYS / 2 do
   local circuit, pace, interval = KEYS[2 * i - 1], KEYS[2 * i], tonumber(ARGV[2 + i])
-  local found = redis.call('HMGET', circuit, 'score', 'probe_at')
+  local found = redis.call('HMGET', circuit, 'score', 'probe_at', 'forced')
   local probe_at = tonumber(found[2] or 0)
+  if found[3] == 'open' then probe_at = now + ARGV[1] elseif found[3] then probe_at = 0 end
   local wait, reason = probe_at - now, 'circuit_open'
   if probe_at == 0 or wait <= 0 then
     wait = 0
@@ -50,7 +51,8 @@ for i = 1, #KEYS / 2 do
     end
     if reason == '' then
       if probe_at > 0 then redis.call('HSET', circuit, 'probe_at', now + ARGV[1]) end
-      return {i, tostring(wait), probe_at > 0 and 1 or 0, tonumber(found[1] or 0)}
+      local failing = found[3] and 0 or tonumber(found[1] or 0)
+      return {i, tostring(wait), probe_at > 0 and 1 or 0, failing}
     end
   end
   if soonest < 0 or wait < soonest then soonest, why = wait, reason end
@@ -60,6 +62,7 @@ return {0, tostring(soonest), why}
 _FAILED = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('HEXISTS', KEYS[1], 'forced') == 1 then return 0 end
 local score = redis.call('HINCRBY', KEYS[1], 'score', 1)
 local opened = 0
 if redis.call('HEXISTS', KEYS[1], 'probe_at') == 0 and score >= tonumber(ARGV[1]) then
@@ -71,6 +74,7 @@ return opened
 """
 # Only the probe's success closes: an older call may have ended well before the trouble began.
 _WORKED = """
+if redis.call('HEXISTS', KEYS[1], 'forced') == 1 then return 0 end
 if redis.call('HEXISTS', KEYS[1], 'probe_at') == 1 then
   if ARGV[1] == '1' then return redis.call('DEL', KEYS[1]) end
 elseif redis.call('HINCRBY', KEYS[1], 'score', -1) <= 0 then
@@ -78,6 +82,26 @@ elseif redis.call('HINCRBY', KEYS[1], 'score', -1) <= 0 then
 end
 return 0
 """
+
+# By hand. What was counted before is forgotten, so that it begins closed when it is let go.
+_FORCE = """
+redis.call('DEL', KEYS[1])
+if ARGV[1] == '' then return 0 end
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'forced', ARGV[1])
+if ARGV[1] == 'open' then
+  redis.call('HSET', KEYS[1], 'opened_at', time[1] * 1000 + math.floor(time[2] / 1000))
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+
+
+class Forced(StrEnum):
+    """What an operator keeps a circuit at."""
+
+    OPEN = "open"
+    CLOSED = "closed"
 
 
 class CircuitState(StrEnum):
@@ -113,13 +137,17 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """What an operator sees. `opened_at` is ms since 1970 UTC."""
+    """What an operator sees. `opened_at` is ms since 1970 UTC.
+
+    :param forced: an operator keeps it so
+    """
 
     sender: str
     channel: Channel
     state: CircuitState
     failures: int
     opened_at: int | None
+    forced: bool = False
 
 
 class Circuits:
@@ -128,6 +156,7 @@ class Circuits:
         self._permit = client.register_script(_PERMIT)
         self._failed = client.register_script(_FAILED)
         self._worked = client.register_script(_WORKED)
+        self._force = client.register_script(_FORCE)
         self._clean: dict[tuple[str, Channel], float] = {}
 
     def permit(
@@ -181,6 +210,14 @@ class Circuits:
         if self._run(self._worked, [_circuit(name, channel)], [int(permit.probe)]):
             log.warning("circuit.closed", sender=name, channel=channel)
 
+    def force(self, sender: str, channel: Channel, state: Forced | None, seconds: int) -> None:
+        """Keep a circuit open or closed for so long, whatever its calls come to; None: let it go.
+
+        :raises LimitsUnavailableError: Redis does not answer
+        """
+        self._clean.pop((sender, channel), None)
+        self._run(self._force, [_circuit(sender, channel)], [state or "", seconds * 1000])
+
     def all(self, senders: Sequence[Sender]) -> list[Circuit]:
         """Every circuit as it stands.
 
@@ -191,7 +228,9 @@ class Circuits:
             with self._client.pipeline(transaction=False) as pipe:
                 pipe.time()
                 for name, channel in pairs:
-                    pipe.hmget(_circuit(name, channel), ["score", "opened_at", "probe_at"])
+                    pipe.hmget(
+                        _circuit(name, channel), ["score", "opened_at", "probe_at", "forced"]
+                    )
                 (seconds, micros), *found = pipe.execute()
         except redis.RedisError as error:
             raise LimitsUnavailableError(type(error).__name__) from None
@@ -206,11 +245,13 @@ class Circuits:
 
 
 def _view(name: str, channel: Channel, values: list[Any], now: int) -> Circuit:
-    score, opened_at, probe_at = (int(value) if value else 0 for value in values)
-    state = CircuitState.CLOSED
-    if probe_at:
+    score, opened_at, probe_at = (int(value) if value else 0 for value in values[:3])
+    state, forced = CircuitState.CLOSED, values[3] and _text(values[3])
+    if forced == Forced.OPEN:
+        state = CircuitState.OPEN
+    elif probe_at:
         state = CircuitState.OPEN if probe_at > now else CircuitState.HALF_OPEN
-    return Circuit(name, channel, state, score, opened_at or None)
+    return Circuit(name, channel, state, score, opened_at or None, forced=bool(forced))
 
 
 def _circuit(sender: str, channel: Channel) -> str:

@@ -137,6 +137,35 @@ class NumberDisabledError(SendcodeError):
     """Too many wrong codes in a row: the number is disabled in this service until re-enabled."""
 
 
+class BlockedError(SendcodeError):
+    """An operator has blocked the number, or the prefix that it begins with."""
+
+
+class PausedError(SendcodeError):
+    """An operator has paused the channel or the country: nothing is sent there now.
+
+    :param kind: `channel` or `country`
+    :param retry_after: whole seconds until it ends by itself, or None where it does not
+    """
+
+    def __init__(self, kind: str, name: str, retry_after: int | None = None) -> None:
+        super().__init__(f"{kind} {name} is paused")
+        self.kind = kind
+        self.name = name
+        self.retry_after = retry_after
+
+
+class ActionRefusedError(SendcodeError):
+    """What an operator wants cannot be done, or not any more.
+
+    :param reason: a word for programs, such as `expired`
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
 class KeyMissingError(SendcodeError):
     """A row was written with a secret key that is not configured any more: put it back."""
 

@@ -1,6 +1,6 @@
 """The standing as Prometheus gauges. From one place, the api: summed over processes they lie."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import redis
 from prometheus_client import Metric
@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker import __version__
 from worker.circuits import CircuitState
 from worker.errors import LimitsUnavailableError
+from worker.operations import Pause
 from worker.standing import Standing
 
 MOST_SILENT = 3600  # seconds; what is longer or never was shows as this
@@ -25,8 +26,14 @@ def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
 class Gauges(Collector):
     """What cannot be read because broker or database is away is left out, and `…_up` is 0."""
 
-    def __init__(self, standing: Standing, broker_up: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        standing: Standing,
+        broker_up: Callable[[], bool],
+        pauses: Callable[[], Sequence[Pause]],
+    ) -> None:
         self._standing = standing
+        self._pauses_now = pauses
         self._broker_up = broker_up
 
     def describe(self) -> Iterator[Metric]:
@@ -39,7 +46,7 @@ class Gauges(Collector):
         found["build_info"].add_metric([__version__], 1)
         found["broker_up"].add_metric([], int(self._broker_up()))
         database = True
-        for read in (self._queues, self._workers, self._circuits):
+        for read in (self._queues, self._workers, self._circuits, self._pauses):
             try:
                 read(found)
             except SQLAlchemyError:
@@ -53,6 +60,7 @@ class Gauges(Collector):
         for queue in self._standing.queues():
             found["queue_depth"].add_metric([queue.name, "waiting"], queue.waiting)
             found["queue_depth"].add_metric([queue.name, "later"], queue.later)
+            found["queue_depth"].add_metric([queue.name, "held"], queue.held)
             found["inflight_jobs"].add_metric([queue.name], queue.in_flight)
             found["queue_oldest_age_seconds"].add_metric([queue.name], queue.oldest_age or 0)
 
@@ -70,17 +78,26 @@ class Gauges(Collector):
             labels = [circuit.sender, circuit.channel.value]
             found["circuit_state"].add_metric(labels, _CODES[circuit.state])
 
+    def _pauses(self, found: dict[str, GaugeMetricFamily]) -> None:
+        for pause in self._pauses_now():
+            found["paused_since_timestamp_seconds"].add_metric(
+                [pause.kind, pause.name], pause.since / 1000
+            )
+
 
 def families() -> dict[str, GaugeMetricFamily]:
     """Every gauge without samples, by its name without the prefix."""
     every = (
-        _gauge("queue_depth", "Messages that wait, deliveries due later.", "queue", "state"),
+        _gauge(
+            "queue_depth", "Messages that wait, deliveries due later or held.", "queue", "state"
+        ),
         _gauge("queue_oldest_age_seconds", "How long the oldest due code has waited.", "queue"),
         _gauge("inflight_jobs", "Deliveries that workers hold.", "queue"),
         _gauge("workers_alive", "Worker processes that are up."),
         _gauge("worker_slots", "Slots of all workers.", "state"),
         _gauge("worker_silent_seconds", "Since the last heartbeat through the queue."),
         _gauge("circuit_state", "0 closed, 1 half-open, 2 open.", "sender", "channel"),
+        _gauge("paused_since_timestamp_seconds", "When an operator paused it.", "kind", "name"),
         _gauge("broker_up", "Whether the broker answers."),
         _gauge("database_up", "Whether the database answers."),
         _gauge("build_info", "The version that answers.", "version"),

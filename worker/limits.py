@@ -173,6 +173,24 @@ class Limits:
         except redis.RedisError as error:
             raise LimitsUnavailableError(type(error).__name__) from None
 
+    def counted(self, limits: Sequence[Limit]) -> dict[str, int]:
+        """How many sends are counted, by the limit's name; without those that count none.
+
+        :raises LimitsUnavailableError: Redis does not answer
+        """
+        try:
+            with self._client.pipeline(transaction=False) as pipe:
+                for limit in limits:
+                    pipe.llen(limit.redis_key)
+                sizes = pipe.execute()
+        except redis.RedisError as error:
+            raise LimitsUnavailableError(type(error).__name__) from None
+        found: dict[str, int] = {}
+        for limit, size in zip(limits, sizes, strict=True):
+            if size:
+                found[limit.name] = found.get(limit.name, 0) + int(size)
+        return found
+
 
 def _running(request: str | None) -> str:
     return f"sendcode:running:{request or ''}"

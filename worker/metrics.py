@@ -87,6 +87,7 @@ _DISCARDED = _counter(
 _CRASHED = _counter("jobs_crashed", "Jobs that ended in an error of ours.")
 _WEBHOOKS = _counter("webhooks", "Callbacks of the provider.", "provider", "result")
 _CHORES_FAILED = _counter("relay_chores_failed", "Looks of the relay that failed.", "chore")
+_ACTIONS = _counter("operator_actions", "What operators did.", "action", "result")
 _QUEUE_WAIT = _histogram("queue_wait", "From due to taken by a worker.", "queue")
 _REQUEST = _histogram(
     "provider_request", "A provider call with its quick repeats.", "sender", "channel"
@@ -103,7 +104,7 @@ for _queue in DELIVERY_QUEUES:
         _DISCARDED.labels(_queue, _word)
 for _word in ("ok", "bad_signature", "other_account"):
     _WEBHOOKS.labels("twilio", _word)
-for _word in ("settle", "publish", "send_heartbeat", "purge"):
+for _word in ("settle", "publish", "end_overdue", "send_heartbeat", "purge"):
     _CHORES_FAILED.labels(_word)
 _REJECTED.labels("overloaded")
 
@@ -290,3 +291,8 @@ def webhook(provider: str, result: str) -> None:
 def chore_failed(chore: str) -> None:
     """A look of the relay failed."""
     _CHORES_FAILED.labels(chore).inc()
+
+
+def acted(action: str, result: str) -> None:
+    """An operator did something, or was refused."""
+    _ACTIONS.labels(action, result).inc()

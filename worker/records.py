@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
-from sqlalchemy import ColumnElement, Select, func, select, text
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, func, select, text
 
 from worker import phone
 from worker.codes import Keyring
@@ -71,10 +71,7 @@ class Records:
         """
         with self._db.statement() as connection:
             now = int(connection.execute(select(now_ms())).scalar_one())
-            newest = _looked_at(filters, before or _END, now)
-            if filters.number:
-                newest = newest.where(_d.verification_sid.in_(self._of_number(filters.number)))
-            scan = newest.order_by(_d.sid.desc()).limit(SCAN).subquery("scan")
+            scan = self._scan(filters, sid_at(now - filters.within * 1000), before or _END)
             statement = (
                 select(scan, *_OF_VERIFICATION)
                 .join(verifications, _v.sid == scan.c.verification_sid)
@@ -85,8 +82,57 @@ class Records:
             rows = connection.execute(statement).mappings().all()
             if len(rows) > limit:
                 return Page([self._shown(row) for row in rows[:limit]], rows[limit - 1]["sid"])
-            count, last = connection.execute(select(func.count(), func.min(scan.c.sid))).one()
-        return Page([self._shown(row) for row in rows], last if count == SCAN else None)
+            last = _end_of(connection, scan)
+        return Page([self._shown(row) for row in rows], last)
+
+    def window(self, filters: Filters) -> tuple[str, str]:
+        """The sids that a delivery of now may have, from the first on and before the second."""
+        with self._db.statement() as connection:
+            now = int(connection.execute(select(now_ms())).scalar_one())
+        return sid_at(now - filters.within * 1000), sid_at(now + 1)
+
+    def count(self, filters: Filters, since: str, before: str) -> int:
+        """How many match, however many there are: in bounded steps."""
+        total = 0
+        cursor: str | None = before
+        while cursor is not None:
+            scan = self._scan(filters, since, cursor)
+            matches = (
+                select(func.count())
+                .select_from(scan)
+                .join(verifications, _v.sid == scan.c.verification_sid)
+                .where(*_matching(filters, scan.c))
+            )
+            with self._db.statement() as connection:
+                total += int(connection.execute(matches).scalar_one())
+                cursor = _end_of(connection, scan)
+        return total
+
+    def sids(
+        self, filters: Filters, since: str, before: str, limit: int
+    ) -> tuple[list[str], str | None]:
+        """Up to `limit` deliveries that match, the newest first, and where to go on; None behind
+        the last.
+        """
+        scan = self._scan(filters, since, before)
+        statement = (
+            select(scan.c.sid)
+            .join(verifications, _v.sid == scan.c.verification_sid)
+            .where(*_matching(filters, scan.c))
+            .order_by(scan.c.sid.desc())
+            .limit(limit)
+        )
+        with self._db.statement() as connection:
+            found = list(connection.execute(statement).scalars())
+            if len(found) == limit:
+                return found, found[-1]
+            return found, _end_of(connection, scan)
+
+    def _scan(self, filters: Filters, since: str, before: str) -> Subquery:
+        newest = _looked_at(filters, before, since)
+        if filters.number:
+            newest = newest.where(_d.verification_sid.in_(self._of_number(filters.number)))
+        return newest.order_by(_d.sid.desc()).limit(SCAN).subquery("scan")
 
     def find(self, sid: str) -> str:
         """The verification behind a sid of ours or of the provider (`VE…`, `VL…`, `SM…`, `CA…`).
@@ -183,8 +229,18 @@ class Records:
             return None
 
 
-def _looked_at(filters: Filters, before: str, now: int) -> Select[Any]:
-    since = f"VL{now - filters.within * 1000:012x}"
+def sid_at(ms: int) -> str:
+    """What sorts before every delivery made since `ms`, and behind all before that."""
+    return f"VL{ms:012x}"
+
+
+def _end_of(connection: Connection, scan: Subquery) -> str | None:
+    """Where the next look begins, None where this one came to the end."""
+    count, last = connection.execute(select(func.count(), func.min(scan.c.sid))).one()
+    return last if count == SCAN else None
+
+
+def _looked_at(filters: Filters, before: str, since: str) -> Select[Any]:
     newest = select(*_OF_DELIVERY).where(_d.sid < before, _d.sid >= since)
     if filters.state in _FAILED:  # literal, so that the partial index applies
         newest = newest.where(text("deliveries.state IN ('failed', 'undelivered', 'expired')"))

@@ -27,7 +27,9 @@ from sqlalchemy import (
 from worker import celery_app, factors, metrics
 from worker.db import Database, now_ms, then_ms
 from worker.fallback import Fallback
+from worker.holds import Holds
 from worker.models import deliveries, number_guards, receipts, requests, verifications
+from worker.operations import Operations
 from worker.outbox import Event, note
 from worker.queues import PUBLISHED_AT, depth, oldest_waiting
 from worker.settings import Settings
@@ -39,6 +41,7 @@ log = structlog.get_logger()
 BATCH = 500
 ROUNDS = 10  # batches of one queue that are published between two looks at everything else
 TICK = 0.5  # seconds between two looks at what is due
+END_EVERY = 1  # pauses and blocks
 HEARTBEAT_EVERY = 5
 PURGE_EVERY = 60
 HINT_PATIENCE = 60_000  # ms after which a hint is repeated even if it may still wait in its queue
@@ -200,6 +203,8 @@ class Relay:
         publish: Publish,
         fallback: Fallback,
         ask_about: Callable[[Sequence[str]], object],
+        holds: Holds,
+        operations: Operations,
     ) -> None:
         self._db = db
         self._broker = broker
@@ -207,12 +212,15 @@ class Relay:
         self._publish = publish
         self._fallback = fallback
         self._ask_about = ask_about
+        self._holds = holds
+        self._operations = operations
 
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop` is set. A database or broker that is away is tried again."""
         chores = (
             Chore(self.settle, TICK),
             Chore(self.publish, TICK),
+            Chore(self._operations.end_overdue, END_EVERY),
             Chore(send_heartbeat, HEARTBEAT_EVERY),
             Chore(self.purge, PURGE_EVERY),
         )
@@ -249,9 +257,11 @@ class Relay:
         self._ask_about([row.sid for row in rows])
 
     def publish(self) -> None:
-        """Tell the broker of what is due and cannot be in its queue any more, the oldest hint
-        first; of a backlog a bounded part."""
+        """Tell the broker of what is due, not held and cannot be in its queue any more, the oldest
+        hint first; of a backlog a bounded part."""
         for queue in DELIVERY_QUEUES:
+            if queue in self._holds.now().queues:
+                continue
             lost_before = self._lost_before(queue)
             for _ in range(ROUNDS):
                 if self.publish_due(queue, lost_before) < BATCH:
@@ -264,8 +274,10 @@ class Relay:
         first out, so a message older than the oldest one waiting is no longer there.
         """
         clock = time.monotonic()
+        held = self._holds.now()
+        which = _DUE.where(held.free()) if held.holds else _DUE
         with self._db.begin() as connection:
-            due = connection.execute(_DUE, {"queue": queue, "lost_before": lost_before}).all()
+            due = connection.execute(which, {"queue": queue, "lost_before": lost_before}).all()
             if due:
                 connection.execute(_HINT, {"b_sids": [row.sid for row in due]})
         size = 1 + len(due) // SHARED_FROM  # a backlog shares its messages
@@ -323,6 +335,7 @@ class Relay:
             if gone < BATCH:
                 break
         factors.purge(self._db, age)
+        self._operations.purge()
         with self._db.begin() as connection:
             connection.execute(
                 delete(requests).where(requests.c.created_at < then_ms() - REQUEST_HOLDS)

@@ -6,13 +6,15 @@ what is under way, sids begin with the time, and no look counts more than `MOST`
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import redis
-from sqlalchemy import bindparam, case, func, select, text
+from sqlalchemy import Select, and_, bindparam, case, func, literal, select, text
 
 from worker import presence, queues
 from worker.circuits import Circuit, Circuits
 from worker.db import Database, now_ms, then_ms
+from worker.holds import Held, Holds
 from worker.models import deliveries, verifications
 from worker.presence import Worker
 from worker.senders import Sender
@@ -24,21 +26,6 @@ SILENT_AFTER = 15  # seconds without a heartbeat that passed through the queue
 
 _d, _v = deliveries.c, verifications.c
 _NOW = select(now_ms())
-# By the end of the code's life: of the codes that wait, those that waited longest come first.
-_queued = (
-    select(_d.queue, _d.next_try_at)
-    .where(text("deliveries.state = 'queued'"))
-    .order_by(_d.expires_at)
-    .limit(MOST)
-    .subquery()
-)
-_LATER = case((_queued.c.next_try_at > then_ms(), 1), else_=0)
-_DUE_AT = case((_queued.c.next_try_at <= then_ms(), _queued.c.next_try_at))
-_QUEUED = select(
-    _queued.c.queue,
-    func.sum(_LATER).label("later"),
-    func.min(_DUE_AT).label("due_since"),
-).group_by(_queued.c.queue)
 _sending = (
     select(_d.queue).where(text("deliveries.state = 'sending'")).limit(MOST).subquery("sending")
 )
@@ -64,6 +51,28 @@ _pending = (
 _PENDING = select(func.count()).select_from(_pending)
 
 
+def _queued(held: Held) -> Select[Any]:
+    """What waits, by queue. What is held waits for nobody, so it has no age."""
+    is_held = case((held.free(), 0), else_=1) if held.holds else literal(0)
+    # By the end of the code's life: of the codes that wait, those that waited longest come first.
+    queued = (
+        select(_d.queue, _d.next_try_at, is_held.label("held"))
+        .where(text("deliveries.state = 'queued'"))
+        .order_by(_d.expires_at)
+        .limit(MOST)
+        .subquery()
+    )
+    of = queued.c
+    later = case((and_(of.held == 0, of.next_try_at > then_ms()), 1), else_=0)
+    due_at = case((and_(of.held == 0, of.next_try_at <= then_ms()), of.next_try_at))
+    return select(
+        of.queue,
+        func.sum(later).label("later"),
+        func.min(due_at).label("due_since"),
+        func.sum(of.held).label("held"),
+    ).group_by(of.queue)
+
+
 @dataclass(frozen=True, slots=True)
 class QueueStanding:
     """One queue of the broker.
@@ -71,6 +80,7 @@ class QueueStanding:
     :param waiting: messages that wait for a worker
     :param later: deliveries whose next try is not due yet
     :param in_flight: deliveries that a worker holds
+    :param held: deliveries that an operator's pause keeps
     :param oldest_age: seconds the oldest due code or message has waited; None when none waits, or
         when only messages of a backend of its own wait, which tell no time
     """
@@ -80,6 +90,7 @@ class QueueStanding:
     later: int
     in_flight: int
     oldest_age: float | None
+    held: int = 0
 
 
 class Standing:
@@ -88,12 +99,18 @@ class Standing:
     """
 
     def __init__(
-        self, db: Database, broker: "redis.Redis", circuits: Circuits, senders: tuple[Sender, ...]
+        self,
+        db: Database,
+        broker: "redis.Redis",
+        circuits: Circuits,
+        senders: tuple[Sender, ...],
+        holds: Holds,
     ) -> None:
         self._db = db
         self._broker = broker
         self._circuits = circuits
         self._senders = senders
+        self._holds = holds
 
     def queues(self) -> list[QueueStanding]:
         """Every queue. A code counts as waiting in the row, too: the broker may have lost it.
@@ -101,9 +118,10 @@ class Standing:
         :raises redis.RedisError: the broker does not answer
         :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
         """
+        held = self._holds.now()
         with self._db.statement() as connection:
             now = int(connection.execute(_NOW).scalar_one())
-            queued = {row.queue: row for row in connection.execute(_QUEUED)}
+            queued = {row.queue: row for row in connection.execute(_queued(held))}
             sending = {row.queue: row.in_flight for row in connection.execute(_SENDING)}
         found = []
         for name in QUEUES:
@@ -114,7 +132,8 @@ class Standing:
             age = max(0, now - min(since)) / 1000 if since else None
             waiting = queues.depth(self._broker, name)
             later = int(row.later) if row else 0
-            found.append(QueueStanding(name, waiting, later, sending.get(name, 0), age))
+            kept = int(row.held) if row else 0
+            found.append(QueueStanding(name, waiting, later, sending.get(name, 0), age, kept))
         return found
 
     def silent_seconds(self) -> float | None:

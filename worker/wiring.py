@@ -1,6 +1,6 @@
 """Puts the parts together for one process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,10 +10,12 @@ import redis
 import structlog
 from celery import Celery
 from redis.sentinel import Sentinel
+from sqlalchemy import Connection
 
 from worker import celery_app, tracing
 from worker.api_keys import ApiKeys
 from worker.attempts import Attempts
+from worker.audit import Audit
 from worker.circuits import Circuits
 from worker.codes import Keyring
 from worker.db import Database
@@ -24,9 +26,17 @@ from worker.factor_webhooks import FactorWebhooks
 from worker.factors import Factors
 from worker.failures import Failures
 from worker.fallback import Fallback
+from worker.holds import Holds
 from worker.hooks import Hooks
 from worker.limits import Limits
 from worker.messaging import Messaging
+from worker.operations import Operations
+from worker.operations.blocks import Blocks
+from worker.operations.bulk import Bulk
+from worker.operations.forcing import Forcing
+from worker.operations.numbers import Numbers
+from worker.operations.pauses import Pauses
+from worker.operations.sending import Sending
 from worker.posting import Poster
 from worker.providers import Provider
 from worker.providers.twilio import TwilioProvider
@@ -148,7 +158,9 @@ class Sendcode:
 
     @cached_property
     def verifications(self) -> Verifications:
-        return Verifications(self.db, self.keyring, self.limits, self.settings, self.publish)
+        return Verifications(
+            self.db, self.keyring, self.limits, self.settings, self.publish, self.holds
+        )
 
     @cached_property
     def factors(self) -> Factors:
@@ -157,7 +169,9 @@ class Sendcode:
     @cached_property
     def dispatch(self) -> Dispatch:
         route = Route(self.settings.all_senders(), self.providers, self.circuits)
-        return Dispatch(self.db, self.keyring, route, self.settings, self.fallback.follow)
+        return Dispatch(
+            self.db, self.keyring, route, self.settings, self.fallback.follow, self.holds
+        )
 
     @cached_property
     def fallback(self) -> Fallback:
@@ -173,7 +187,8 @@ class Sendcode:
 
     @cached_property
     def standing(self) -> Standing:
-        return Standing(self.db, self.redis, self.circuits, self.settings.all_senders())
+        senders = self.settings.all_senders()
+        return Standing(self.db, self.redis, self.circuits, senders, self.holds)
 
     @cached_property
     def failures(self) -> Failures:
@@ -182,6 +197,32 @@ class Sendcode:
     @cached_property
     def records(self) -> Records:
         return Records(self.db, self.keyring)
+
+    @cached_property
+    def holds(self) -> Holds:
+        return Holds(self.db, self.keyring, self.settings.all_senders())
+
+    @cached_property
+    def operations(self) -> Operations:
+        s, find = self.settings, self.records.find
+        senders = s.all_senders()
+        sending = Sending(
+            *(self.db, self.keyring, self.holds, self.limits, s, self.publish, find),
+            cancel=self._cancel,
+        )
+        return Operations(
+            pauses=Pauses(self.db, self.holds, [sender.name for sender in senders]),
+            blocks=Blocks(self.db, self.keyring, self.holds),
+            sending=sending,
+            numbers=Numbers(self.db, self.keyring, self.limits, s, find),
+            circuits=Forcing(self.db, self.circuits, senders),
+            bulk=Bulk(self.db, self.records, sending),
+            audit=Audit(self.db),
+        )
+
+    def _cancel(self, service: str, sid: str, also: Callable[[Connection], object]) -> object:
+        account = self.settings.account_sid
+        return self.verifications.cancel(account, service, sid=sid, also=also)
 
     def ask_about(self, sids: Sequence[str]) -> None:
         """Have a worker ask the provider about deliveries. A lost question is asked again."""

@@ -75,7 +75,9 @@ def tell(parts: Sendcode, sid: str, status: str, code: str | None = None) -> boo
 
 def relay(parts: Sendcode) -> Relay:
     return Relay(
-        parts.db, parts.redis, parts.settings, parts.publish, parts.fallback, parts.ask_about
+        *(parts.db, parts.redis, parts.settings, parts.publish, parts.fallback, parts.ask_about),
+        holds=parts.holds,
+        operations=parts.operations,
     )
 
 

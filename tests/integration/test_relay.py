@@ -25,7 +25,9 @@ from worker.wiring import Sendcode
 
 def make_relay(parts: Sendcode) -> Relay:
     return Relay(
-        parts.db, parts.redis, parts.settings, parts.publish, parts.fallback, parts.ask_about
+        *(parts.db, parts.redis, parts.settings, parts.publish, parts.fallback, parts.ask_about),
+        holds=parts.holds,
+        operations=parts.operations,
     )
 
 

@@ -15,6 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker import __version__, logs
 from worker import settings as settings_module
 from worker.errors import (
+    ActionRefusedError,
+    BlockedError,
     ChecksSpentError,
     FactorRefusedError,
     FeatureOffError,
@@ -25,6 +27,7 @@ from worker.errors import (
     NotFoundError,
     NumberDisabledError,
     OverloadedError,
+    PausedError,
     PaymentError,
     RequestConflictError,
     RequestRunningError,
@@ -45,6 +48,9 @@ _EXIT_CODES: dict[type[Exception], int] = {
     FactorRefusedError: REFUSED,
     FeatureOffError: REFUSED,
     PaymentError: REFUSED,
+    ActionRefusedError: REFUSED,
+    BlockedError: REFUSED,
+    PausedError: REFUSED,
     NumberDisabledError: REFUSED,
     OverloadedError: REFUSED,
     RequestConflictError: REFUSED,

@@ -13,12 +13,14 @@ def queue_line(queue: QueueStanding) -> str:
     facts += [f"oldest {queue.oldest_age:.1f} s"] if queue.oldest_age is not None else []
     facts += [f"{queue.later} due later"] if queue.later else []
     facts += [f"{queue.in_flight} in flight"] if queue.in_flight else []
+    facts += [f"{queue.held} held"] if queue.held else []
     return f"{queue.name:<9} {', '.join(facts)}"
 
 
 def circuit_line(circuit: Circuit) -> str:
     failures = f", {circuit.failures} failures" if circuit.failures else ""
-    return f"circuit {circuit.sender}/{circuit.channel} {circuit.state}{failures}"
+    forced = " by hand" if circuit.forced else ""
+    return f"circuit {circuit.sender}/{circuit.channel} {circuit.state}{forced}{failures}"
 
 
 def worker_line(workers: Sequence[Worker], silent: float | None) -> str:

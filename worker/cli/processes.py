@@ -91,11 +91,15 @@ def relay() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    telling = threading.Thread(target=ours.webhooks.run, args=(stop,), daemon=True)
-    telling.start()
+    for beside in (ours.webhooks.run, ours.operations.bulk.run):
+        threading.Thread(target=beside, args=(stop,), daemon=True).start()
     metrics.serve(ours.settings.metrics_host, ours.settings.metrics_port)
     _ready()
-    Relay(ours.db, ours.redis, ours.settings, ours.publish, ours.fallback, ours.ask_about).run(stop)
+    Relay(
+        *(ours.db, ours.redis, ours.settings, ours.publish, ours.fallback, ours.ask_about),
+        holds=ours.holds,
+        operations=ours.operations,
+    ).run(stop)
 
 
 @main.command()

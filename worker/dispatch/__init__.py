@@ -20,9 +20,10 @@ from worker.dispatch.content import Content
 from worker.dispatch.route import LaterError, Route
 from worker.dispatch.rows import Rows
 from worker.errors import KeyMissingError, OutcomeUnknownError, ProviderError
+from worker.holds import Holds
 from worker.providers import Accepted, Outgoing
 from worker.settings import Settings
-from worker.states import Channel, DeliveryState, ErrorKind
+from worker.states import BLOCKED, Channel, DeliveryState, ErrorKind
 
 log = structlog.get_logger()
 
@@ -31,6 +32,7 @@ class Dispatch:
     """Takes deliveries to their provider.
 
     :param follow: takes the next step of a plan after the delivery it is given
+    :param holds: what operators have paused and blocked
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Dispatch:
         route: Route,
         settings: Settings,
         follow: Callable[[str], object],
+        holds: Holds,
     ) -> None:
         self._rows = Rows(db, settings.lease_seconds)
         self._content = Content(keyring, settings.base_url)
         self._route = route
         self._settings = settings
         self._follow = follow
+        self._holds = holds
 
     def deliver(self, sids: Sequence[str], published_at: int | None = None) -> None:
         """Deliver what is due of `sids`; anything else among them is left alone.
@@ -62,8 +66,9 @@ class Dispatch:
 
     def _deliver(self, sid: str, published_at: int | None) -> None:
         clock = time.monotonic()  # before the row is read, so that its life is not overrated
+        held = self._holds.now()
         job = self._rows.claim(
-            sid, published_at, self._route.first(Channel.SMS), self._route.first(Channel.CALL)
+            sid, published_at, self._route.first(Channel.SMS), self._route.first(Channel.CALL), held
         )
         if job is None:
             return
@@ -105,11 +110,16 @@ class Dispatch:
                 metrics.skipped(job["channel"], "outcome_unknown")
                 self._failed(job, "outcome_unknown")
                 return
+        if job["blocked"] or self._holds.is_blocked_by_prefix(job["account_sid"], outgoing.to):
+            metrics.skipped(job["channel"], BLOCKED)
+            self._failed(job, BLOCKED)
+            return
         handed = self._route.hand_over(
             job,
             outgoing,
             write_by=claimed + self._settings.lease_seconds / 2,
             use=lambda sender: bool(self._rows.write(rows.BY, job, b_sender=sender)),
+            paused=self._holds.now().senders,
         )
         if handed is not None:
             sender, accepted = handed

@@ -90,18 +90,22 @@ class Route:
         outgoing: Outgoing,
         write_by: float,
         use: Callable[[str], bool],
+        paused: Collection[str] = (),
     ) -> tuple[Sender, Accepted] | None:
         """Hand over by the first sender that can, trying the next where one surely did not take it.
 
         :param write_by: on the monotonic clock; a try that would begin later is not made
         :param use: writes down by whom it goes next; False when the claim is lost
+        :param paused: senders that are not used now
         :returns: None when the claim is lost
         :raises LaterError: no sender may be used now
         :raises ProviderError: surely not accepted, by any sender
         :raises OutcomeUnknownError: perhaps accepted
         """
         channel, current = outgoing.channel, job["sender"]
-        candidates = list(self._senders[channel])
+        candidates = [s for s in self._senders[channel] if s.name not in paused]
+        if paused and self._senders[channel] and not candidates:
+            raise LaterError("sender_paused", 1.0, spread=True)  # the last one, since the claim
         refused: ProviderError | None = None
         while candidates:
             permit = self._permit(channel, candidates, outgoing, job["slot_of"], refused)

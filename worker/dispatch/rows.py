@@ -19,6 +19,7 @@ from sqlalchemy import (
 from worker import metrics
 from worker.db import UNAVAILABLE, Database, now_ms
 from worker.door_tables import messaging_configurations, template_texts
+from worker.holds import NOTHING_HELD, Held, blocks_number
 from worker.models import deliveries, services, verifications
 from worker.outbox import Event, note
 from worker.statements import PENDING
@@ -76,6 +77,8 @@ JOB = (
         _d.tries,
         _d.sender,
         case((_d.next_try_at > now_ms() - SLOT_HOLDS, _d.slot_of)).label("slot_of"),
+        blocks_number(_v.number_index.__eq__).label("blocked"),
+        _v.account_sid,
         _d.created_at,
         _d.queue,
         (now_ms() - _d.next_try_at).label("waited"),
@@ -209,12 +212,19 @@ class Rows:
         self._lease = lease_seconds
 
     def claim(
-        self, sid: str, published_at: int | None, sms: str | None, call: str | None
+        self,
+        sid: str,
+        published_at: int | None,
+        sms: str | None,
+        call: str | None,
+        held: Held = NOTHING_HELD,
     ) -> RowMapping | None:
         """The job of `sid` under a claim of ours, or None when it is not to be done now.
 
         :param sms: the sender that a text will be tried with first, as `call` of a call
+        :param held: what is paused, and stays queued
         """
+        claim = CLAIM.where(held.free()) if held.holds else CLAIM
         values = {
             "b_sid": sid,
             "b_lease": self._lease * 1000,
@@ -223,7 +233,7 @@ class Rows:
             "b_call": call,
         }
         with self._db.statement() as connection:
-            claimed = connection.execute(CLAIM, values).scalar_one_or_none()
+            claimed = connection.execute(claim, values).scalar_one_or_none()
             if claimed is None:
                 ended = connection.execute(END, {"b_sid": sid}).one_or_none()
                 reason = ended.state if ended else "not due"

@@ -9,6 +9,7 @@ from worker import phone
 from worker.codes import Keyring
 from worker.db import Database, now_ms
 from worker.errors import InvalidParameterError, LimitsUnavailableError, NotFoundError
+from worker.holds import Holds
 from worker.limits import Limits
 from worker.models import deliveries, number_guards, verifications
 from worker.outbox import hooked
@@ -47,13 +48,20 @@ _SENT = (
 
 class Base:
     def __init__(
-        self, db: Database, keyring: Keyring, limits: Limits, settings: Settings, publish: Publish
+        self,
+        db: Database,
+        keyring: Keyring,
+        limits: Limits,
+        settings: Settings,
+        publish: Publish,
+        holds: Holds,
     ) -> None:
         self._db = db
         self._keyring = keyring
         self._limits = limits
         self._settings = settings
         self._publish = publish
+        self._holds = holds
         self._paces = {channel: _paces(settings, channel) for channel in Channel}
 
     def _find(

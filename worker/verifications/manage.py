@@ -1,6 +1,8 @@
 """Cancel, fetch and enable: what backends and operators do beside start and check."""
 
-from sqlalchemy import String, bindparam, case, exists, update
+from collections.abc import Callable
+
+from sqlalchemy import Connection, String, bindparam, case, exists, update
 
 from worker import phone
 from worker.db import now_ms
@@ -43,10 +45,12 @@ class Managing(Base):
         sid: str | None = None,
         to: str | None = None,
         status: VerificationStatus = VerificationStatus.CANCELED,
+        also: Callable[[Connection], object] = lambda _: None,
     ) -> Verification:
         """End a pending verification as `canceled` (or as `approved`, which the backend checked
         itself), drop what is not sent yet and give its sends back.
 
+        :param also: what is written in the same transaction
         :raises NotFoundError: none is pending
         """
         with self._db.begin() as connection:
@@ -59,6 +63,7 @@ class Managing(Base):
             if ended is None:
                 raise NotFoundError("verification")
             connection.execute(_CANCEL_QUEUED, {"b_sid": found["sid"]})
+            also(connection)
             if found["hooked"]:
                 note(connection, OF_STATUS[status.value], [found["sid"]])
             sent = self._sent(connection, found["sid"])

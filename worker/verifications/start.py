@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -26,20 +26,24 @@ from worker import metrics, tracing
 from worker.codes import new_salt
 from worker.db import UNAVAILABLE, now_ms
 from worker.errors import (
+    BlockedError,
     ChecksSpentError,
     InvalidParameterError,
     LimitReachedError,
     LimitsUnavailableError,
     NotFoundError,
     NumberDisabledError,
+    PausedError,
     RateLimitedError,
     RequestRunningError,
     SendcodeError,
 )
+from worker.holds import Held, PauseKind, blocks_number
 from worker.limits import Limit, Share
 from worker.messages import check_brand, resolve_locale
 from worker.models import deliveries, new_sid, number_guards, services, verifications
 from worker.outbox import Event, note
+from worker.plan import step_of
 from worker.statements import ALIVE, PENDING, SPENT, insert_delivery, new_delivery, number_limits
 from worker.states import Channel, Lane, VerificationStatus, queue_of
 from worker.templates import choose_locale
@@ -93,6 +97,9 @@ _ADMISSION = (
         _g.disabled_at,
         _v.status.label("live_status"),
         (_v.expires_at - now_ms()).label("live_left"),
+        blocks_number(lambda index: index.in_(bindparam("indexes", expanding=True))).label(
+            "blocked"
+        ),
     )
     .outerjoin(
         number_guards,
@@ -136,6 +143,9 @@ class Starting(Brought):
         :raises LimitsUnavailableError: the limits cannot be asked
         :raises ChecksSpentError: the guesses of the last one are used and it has not expired
         :raises NumberDisabledError: too many wrong codes in a row
+        :raises BlockedError: an operator has blocked the number or its prefix
+        :raises PausedError: an operator has paused the country, or the channel and the service's
+            plan has no other
         :raises RequestConflictError: `request_id` was used for other values
         :raises RequestRunningError: the same request is being answered at this moment
         """
@@ -146,6 +156,7 @@ class Starting(Brought):
         _check_app_hash(wanted)
         fingerprints = self._fingerprints(wanted, number.e164)
         indexes = self._keyring.number_indexes(number.e164)
+        held = self._holds.now()
         with self._db.statement() as connection:
             seen = self._admission(connection, account_sid, wanted.service_sid, indexes)
             known = self._known_request(connection, account_sid, wanted.request_id, fingerprints)
@@ -159,6 +170,9 @@ class Starting(Brought):
                 )
             own_limits = self._rate_limits(connection, wanted)
         _refuse_closed(seen)
+        if self._holds.is_blocked_by_prefix(account_sid, number.e164):
+            raise BlockedError("the number's prefix is blocked")
+        at_once = _plan_takes_over(held, wanted.channel, number.country, seen[0]["plan"])
         limits = number_limits(self._settings, wanted.service_sid, indexes[0], wanted.channel)
         limits += own_limits
         running = self._running(account_sid, wanted.request_id)
@@ -183,7 +197,9 @@ class Starting(Brought):
         }
         clock = time.monotonic()
         try:
-            written = self._write(wanted, values, number.e164, indexes, seen, fingerprints[0], lane)
+            written = self._write(
+                wanted, values, number.e164, indexes, seen, fingerprints[0], lane, at_once
+            )
         except (SendcodeError, *UNAVAILABLE):
             # Where the answer to a COMMIT was lost the send may stand; one uncounted send
             # is better than a number locked out by sends that never were.
@@ -238,11 +254,13 @@ class Starting(Brought):
         seen: Sequence[RowMapping],
         fingerprint: bytes,
         lane: Lane,
+        at_once: bool,
     ) -> tuple[RowMapping, tuple[Delivery, ...]] | None:
         """Write the verification, or find the live one, and queue a delivery: one transaction.
 
         What was seen before only says which statements to try; the unique index decides.
 
+        :param at_once: the plan's next step is due now
         :returns: None when the same request was written by another meanwhile
         """
         account, service = values["account_sid"], values["service_sid"]
@@ -259,7 +277,9 @@ class Starting(Brought):
                     seen = self._admission(connection, account, service, indexes)
                     _refuse_closed(seen)
                     continue
-                delivery = self._queue(connection, row, wanted.channel, seen[0]["plan"], lane)
+                delivery = self._queue(
+                    connection, row, wanted.channel, seen[0]["plan"], lane, at_once
+                )
                 if wanted.request_id and not self._remember(
                     connection, account, wanted.request_id, fingerprint, row, delivery
                 ):
@@ -367,6 +387,7 @@ class Starting(Brought):
         channel: Channel,
         plan: Sequence[dict[str, Any]],
         lane: Lane,
+        at_once: bool,
     ) -> RowMapping:
         delivery = new_delivery(
             verification["sid"],
@@ -375,6 +396,8 @@ class Starting(Brought):
             plan=plan if channel is Channel.SMS else (),
             lane=lane,
         )
+        if at_once:
+            delivery["b_wait"] = 0
         return connection.execute(_INSERT_DELIVERY, delivery).mappings().one()
 
     @cached_property
@@ -389,11 +412,30 @@ class Starting(Brought):
 
 
 def _refuse_closed(seen: Sequence[RowMapping]) -> None:
+    if seen[0]["blocked"]:
+        raise BlockedError("the number is blocked")
     for row in seen:
         if row["disabled_at"] is not None:
             raise NumberDisabledError("too many wrong codes in a row")
         if row["live_status"] == SPENT and row["live_left"] > 0:
             raise ChecksSpentError(max(1, row["live_left"] // 1000))
+
+
+def _plan_takes_over(
+    held: Held, channel: Channel, country: str, plan: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Whether the channel is paused and the service's plan goes on over another.
+
+    :raises PausedError: nothing of this start would go out
+    """
+    try:
+        held.refuse(channel, country)
+    except PausedError as error:
+        step = step_of(plan, 1) if channel is Channel.SMS else None
+        if error.kind == PauseKind.COUNTRY or step is None or step.channel in held.channels:
+            raise
+        return True
+    return False
 
 
 def _wants_lookup(service: RowMapping) -> bool:

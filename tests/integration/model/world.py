@@ -19,6 +19,7 @@ from sqlalchemy import Connection, event, make_url, text
 from worker import tasks
 from worker.db import Database
 from worker.errors import OutcomeUnknownError, ProviderError
+from worker.holds import Holds
 from worker.providers import Accepted, Outgoing, Report
 from worker.providers.twilio_errors import CALL_STATUSES, MESSAGE_STATUSES, may_help
 from worker.relay import Relay
@@ -217,7 +218,11 @@ class World:
         self.parts = Sendcode(settings)
         self.db = MortalDatabase(settings.database_url, self.clock, self.fuse)
         # In place of what the parts would make themselves when first asked for.
-        vars(self.parts).update(db=self.db, providers={ONLY: self.provider})
+        # What is paused is read when a second has passed, which no example can repeat: by a
+        # connection that does not die.
+        self._quiet = Database(settings.database_url)
+        holds = Holds(self._quiet, self.parts.keyring, settings.all_senders())
+        vars(self.parts).update(db=self.db, providers={ONLY: self.provider}, holds=holds)
         self.celery = self.parts.celery
         tasks._parts["ours"] = self.parts
         self.redis: redis.Redis = self.parts.redis
@@ -229,6 +234,8 @@ class World:
             self.parts.publish,
             self.parts.fallback,
             self.parts.ask_about,
+            self.parts.holds,
+            self.parts.operations,
         )
         self._eye = sqlite3.connect(make_url(settings.database_url).database or "")
         self._eye.row_factory = sqlite3.Row
@@ -276,6 +283,7 @@ class World:
 
     def close(self) -> None:
         self._eye.close()
+        self._quiet.close()
         self.db.close()
         self.redis.close()
         structlog.reset_defaults()

@@ -1,0 +1,177 @@
+"""What operators have paused and blocked, as every process knows it: within two seconds.
+
+The send path asks for each code, so the answer is kept for a second. While nothing is paused it
+costs a look at the clock.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, literal, or_, select, union_all
+
+from worker.codes import Keyring
+from worker.db import Database, now_ms, then_ms
+from worker.door_tables import safe_numbers
+from worker.errors import PausedError
+from worker.models import deliveries, verifications
+from worker.operator_tables import blocked_numbers, blocks, pauses
+from worker.senders import Sender
+from worker.states import Channel, Lane, queue_of
+
+FRESH = 1.0  # seconds in which nobody asks again
+STALE = 1.5  # seconds from which everybody waits for the one who asks
+
+_p, _b, _n = pauses.c, blocks.c, blocked_numbers.c
+_d, _v = deliveries.c, verifications.c
+_PREFIX = literal("prefix")
+_READ = union_all(
+    select(_p.kind, _p.name, (_p.until - then_ms()).label("left")).where(
+        or_(_p.until.is_(None), _p.until > then_ms())
+    ),
+    select(_PREFIX, _b.name, _b.until - then_ms()).where(
+        _b.kind == "prefix", or_(_b.until.is_(None), _b.until > then_ms())
+    ),
+)
+
+
+class PauseKind(StrEnum):
+    """What can be paused."""
+
+    QUEUE = "queue"
+    CHANNEL = "channel"
+    COUNTRY = "country"  # ISO 3166 code of the numbers
+    SENDER = "sender"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is paused and which prefixes are blocked.
+
+    :param queues: those of paused channels too
+    :param channels: also those whose every sender is paused
+    :param left: seconds until a pause ends by itself, by kind and name; without those that do not
+    """
+
+    queues: frozenset[str] = frozenset()
+    channels: frozenset[str] = frozenset()
+    countries: frozenset[str] = frozenset()
+    senders: frozenset[str] = frozenset()
+    prefixes: tuple[str, ...] = ()
+    left: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        """Whether deliveries of some kind stay where they are."""
+        return bool(self.queues or self.countries)
+
+    def refuse(self, channel: str, country: str) -> None:
+        """
+        :raises PausedError: nothing goes out over this channel, or to this country
+        """
+        for kind, name, paused in (
+            (PauseKind.COUNTRY, country, self.countries),
+            (PauseKind.CHANNEL, channel, self.channels),
+        ):
+            if name in paused:
+                raise PausedError(kind.value, name, self.left.get((kind.value, name)))
+
+    def free(self) -> ColumnElement[bool]:
+        """The deliveries that nothing holds, as a condition."""
+        free = _d.queue.not_in(sorted(self.queues))
+        if not self.countries:
+            return free
+        there = and_(_v.sid == _d.verification_sid, _v.country.in_(sorted(self.countries)))
+        return and_(free, ~exists().where(there))
+
+
+NOTHING_HELD = Held()
+
+
+class Holds:
+    """
+    :param senders: all of them; a channel has none left when each of its own is paused
+    """
+
+    def __init__(self, db: Database, keyring: Keyring, senders: Sequence[Sender]) -> None:
+        self._db = db
+        self._keyring = keyring
+        self._senders = senders
+        self._held = Held()
+        self._read_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def now(self) -> Held:
+        """What holds now, as of a second ago at most."""
+        age = time.monotonic() - self._read_at
+        if age >= FRESH and self._lock.acquire(blocking=age >= STALE):
+            try:
+                if time.monotonic() - self._read_at >= FRESH:
+                    self._read()
+            finally:
+                self._lock.release()
+        return self._held
+
+    def forget(self) -> None:
+        """Ask anew next time: this process has just changed something."""
+        self._read_at = float("-inf")
+
+    def is_blocked_by_prefix(self, account_sid: str, number: str) -> bool:
+        """Whether a blocked prefix is this number's, which is not on the account's safe list.
+
+        :param number: E.164
+        """
+        prefixes = self.now().prefixes
+        if not prefixes or not number.startswith(prefixes):
+            return False
+        vouched = select(safe_numbers.c.sid).where(
+            safe_numbers.c.account_sid == account_sid,
+            safe_numbers.c.number_index.in_(self._keyring.number_indexes(number)),
+        )
+        with self._db.statement() as connection:
+            return connection.execute(vouched).first() is None
+
+    def _read(self) -> None:
+        asked = time.monotonic()
+        with self._db.statement() as connection:
+            rows = connection.execute(_READ).all()
+        self._held = _held(rows, self._senders)
+        self._read_at = asked
+
+
+def blocks_number(is_it: Callable[[ColumnElement[bytes]], ColumnElement[bool]]) -> Any:
+    """Whether an operator has blocked a number, as a condition.
+
+    :param is_it: compares an index with the number's
+    """
+    alive = or_(_n.until.is_(None), _n.until > now_ms())
+    return exists().where(is_it(_n.number_index), alive)
+
+
+def _held(rows: Iterable[Sequence[Any]], senders: Sequence[Sender]) -> Held:
+    found: dict[str, set[str]] = {}
+    left = {}
+    for kind, name, ms in rows:
+        found.setdefault(kind, set()).add(name)
+        if ms is not None:
+            left[kind, name] = max(1, -(-int(ms) // 1000))
+    paused = frozenset(found.get(PauseKind.SENDER, ()))
+    channels = found.get(PauseKind.CHANNEL, set()) | _without_sender(paused, senders)
+    of_channels = {queue_of(Channel(channel), lane) for channel in channels for lane in Lane}
+    return Held(
+        queues=frozenset(found.get(PauseKind.QUEUE, set()) | of_channels),
+        channels=frozenset(channels),
+        countries=frozenset(found.get(PauseKind.COUNTRY, ())),
+        senders=paused,
+        prefixes=tuple(sorted(found.get("prefix", ()))),
+        left=left,
+    )
+
+
+def _without_sender(paused: frozenset[str], senders: Sequence[Sender]) -> set[str]:
+    """Channels that have senders, all of them paused."""
+    names = {c: {s.name for s in senders if c in s.channels} for c in Channel}
+    return {channel.value for channel, own in names.items() if own and own <= paused}

@@ -1,0 +1,48 @@
+"""What operators do: the same verbs for console, command line and API.
+
+Each says who acts and why, can be tried dry, lands in the audit log, and does no harm when it is
+done twice or by two at once.
+"""
+
+from worker.audit import Audit
+from worker.operations.blocks import Block, Blocks
+from worker.operations.bulk import Bulk, BulkJob
+from worker.operations.forcing import Forcing
+from worker.operations.numbers import Numbers
+from worker.operations.pauses import Pause, Pauses
+from worker.operations.sending import Sending
+from worker.operations.words import Outcome, Result
+
+
+class Operations:
+    """The verbs by what they are about."""
+
+    def __init__(
+        self,
+        pauses: Pauses,
+        blocks: Blocks,
+        sending: Sending,
+        numbers: Numbers,
+        circuits: Forcing,
+        bulk: Bulk,
+        audit: Audit,
+    ) -> None:
+        self.pauses = pauses
+        self.blocks = blocks
+        self.sending = sending
+        self.numbers = numbers
+        self.circuits = circuits
+        self.bulk = bulk
+        self.audit = audit
+
+    def end_overdue(self) -> None:
+        """End the pauses and blocks whose time is over."""
+        self.pauses.end_overdue()
+        self.blocks.end_overdue()
+
+    def purge(self) -> None:
+        """Delete what the audit log has kept for a year."""
+        self.audit.purge()
+
+
+__all__ = ["Block", "BulkJob", "Operations", "Outcome", "Pause", "Result"]
