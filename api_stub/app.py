@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
-from api_stub import callbacks, errors, health, metrics, sandbox_door
+from api_stub import callbacks, errors, health, metrics, operator_v1, sandbox_door
 from api_stub.parameters import BodyLimit
 from api_stub.verify_v2 import (
     api_keys,
@@ -75,6 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         webhooks,
     ):
         app.include_router(resource.router)
+    app.include_router(operator_v1.router)
     app.include_router(callbacks.router)
     if settings.provider == "sandbox":
         app.include_router(sandbox_door.router)
@@ -85,7 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the one scheme that every `/v2` route asks for."""
+    """The OpenAPI document, with the one scheme that every `/v2` and `/operator` route asks for."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -97,7 +98,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
             "account": {"type": "http", "scheme": "basic", "description": _CREDENTIALS}
         }
         for path, operations in document["paths"].items():
-            if path.startswith("/v2/"):
+            if path.startswith(("/v2/", "/operator/")):
                 for operation in operations.values():
                     operation["security"] = [{"account": []}]
         app.openapi_schema = document

@@ -48,6 +48,11 @@ may_read = Caller(Scope.READ)
 may_administer = Caller(Scope.ADMIN)
 
 
+def user_of(request: Request) -> str:
+    """The sid of the key or account that a request came in by, once `Caller` has let it pass."""
+    return _basic(request.headers.get("authorization"))[0].decode("ascii", "replace")
+
+
 def is_account(settings: Settings, authorization: str | None) -> bool:
     """Whether an `Authorization` header carries the account's credentials."""
     user, password = _basic(authorization)

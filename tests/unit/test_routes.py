@@ -95,6 +95,23 @@ SCOPES = {
     ("GET", "/v2/ApiKeys"): "admin",
     ("GET", "/v2/ApiKeys/{sid}"): "admin",
     ("DELETE", "/v2/ApiKeys/{sid}"): "admin",
+    ("POST", "/operator/v1/retry"): "admin",
+    ("POST", "/operator/v1/resend"): "admin",
+    ("POST", "/operator/v1/cancel"): "admin",
+    ("POST", "/operator/v1/reveal"): "admin",
+    ("POST", "/operator/v1/limits/reset"): "admin",
+    ("POST", "/operator/v1/pause"): "admin",
+    ("POST", "/operator/v1/resume"): "admin",
+    ("GET", "/operator/v1/pauses"): "read",
+    ("POST", "/operator/v1/block"): "admin",
+    ("POST", "/operator/v1/unblock"): "admin",
+    ("GET", "/operator/v1/blocks"): "read",
+    ("POST", "/operator/v1/circuit"): "admin",
+    ("POST", "/operator/v1/bulk"): "admin",
+    ("GET", "/operator/v1/bulk"): "read",
+    ("GET", "/operator/v1/bulk/{sid}"): "read",
+    ("POST", "/operator/v1/bulk/{sid}/stop"): "admin",
+    ("GET", "/operator/v1/audit"): "admin",
 }
 # What compares a code goes through the one check that counts.
 COMPARES = {"/v2/Services/{service_sid}/VerificationCheck", f"{ENTITY}/BackupCodes/Check"}

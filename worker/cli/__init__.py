@@ -6,10 +6,12 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused (limit, wron
 
 from worker.cli import (
     api_keys,
+    bulk,
     codes,
     doctor,
     factors,
     keys,
+    operate,
     processes,
     services,
     top,
@@ -20,11 +22,13 @@ from worker.cli.base import main
 
 __all__ = [
     "api_keys",
+    "bulk",
     "codes",
     "doctor",
     "factors",
     "keys",
     "main",
+    "operate",
     "processes",
     "services",
     "top",

@@ -195,6 +195,7 @@ class Sending:
         with self._db.statement() as connection:
             row = self._row(connection, sid)
             wanted = channel or Channel(row["channel"])
+            _check_alive(row)
             known = self._repeated(connection, row, wanted)
         before = {"delivery": row["sid"], "channel": row["channel"], "state": row["state"]}
         if known is not None:
@@ -203,24 +204,27 @@ class Sending:
         after: dict[str, Any] = {"channel": wanted.value, "limits_overridden": override_limits}
         if dry_run:
             return Outcome(action, row["sid"], Result.WOULD, before, after)
-        limits = number_limits(self._settings, row["service_sid"], row["number_index"], wanted)
-        if not override_limits:
-            self._limits.admit(limits)
-        made = False
+        limits = [] if override_limits else self._limits_of(row, wanted)
+        admitted = False
         try:
             with self._db.begin() as connection:
-                # Under the verification's lock, so that two operators do not both find no other.
+                # Under the verification's lock, so that of two operators the second finds what
+                # the first has made, and the limits count it once.
                 connection.execute(_LOCK, {"sid": row["verification"]})
                 known = self._repeated(connection, row, wanted)
-                if known is None:
-                    after["delivery"] = self._make(connection, row, wanted)
-                    write_down(connection, by, action, row["sid"], reason, before, after)
-            made = known is None
-        finally:
-            if not made and not override_limits:
+                if known is not None:
+                    return Outcome(
+                        action, row["sid"], Result.UNCHANGED, before, {"delivery": known}
+                    )
+                if limits:
+                    self._limits.admit(limits)
+                    admitted = True
+                after["delivery"] = self._make(connection, row, wanted)
+                write_down(connection, by, action, row["sid"], reason, before, after)
+        except Exception:
+            if admitted:
                 self._release(limits)
-        if known is not None:
-            return Outcome(action, row["sid"], Result.UNCHANGED, before, {"delivery": known})
+            raise
         life = max(1, (row["expires_at"] - row["now"]) // 1000)
         queue = queue_of(wanted, _LANES[row["queue"]])
         self._publish(queue, [after["delivery"]], life, row["now"])
@@ -245,9 +249,6 @@ class Sending:
         return None if found is None else str(found)
 
     def _check(self, row: RowMapping, channel: Channel) -> None:
-        if not row["alive"]:
-            ended = "expired" if row["status"] == PENDING else row["status"]
-            raise ActionRefusedError(ended, f"the code's life is over: {ended}")
         if row["own_code"] and row["code_gone"]:
             raise ActionRefusedError("code_gone", "the backend's own code is not kept any more")
         if row["pays"] and channel is Channel.CALL:
@@ -256,6 +257,9 @@ class Sending:
         phone.parse(number, channel)  # a landline takes no SMS
         if row["blocked"] or self._holds.is_blocked_by_prefix(row["account_sid"], number):
             raise BlockedError("the number is blocked")
+
+    def _limits_of(self, row: RowMapping, channel: Channel) -> list[Limit]:
+        return number_limits(self._settings, row["service_sid"], row["number_index"], channel)
 
     def _make(self, connection: Connection, row: RowMapping, channel: Channel) -> str:
         delivery = new_delivery(
@@ -277,3 +281,9 @@ class Sending:
     def _release(self, limits: list[Limit]) -> None:
         with suppress(LimitsUnavailableError):  # the windows end by themselves
             self._limits.release(limits)
+
+
+def _check_alive(row: RowMapping) -> None:
+    if not row["alive"]:
+        ended = "expired" if row["status"] == PENDING else row["status"]
+        raise ActionRefusedError(ended, f"the code's life is over: {ended}")

@@ -1,0 +1,232 @@
+"""What operators do, over HTTP: the verbs of `worker.operations`. Ours, not Twilio's.
+
+Every write takes `reason` and, for a trial, `dry_run`. An answer is what came of it, and never
+holds a number but for `reveal`.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from api_stub.auth import user_of
+from api_stub.parameters import Parameters, query
+from api_stub.verify_v2.common import Admin, Given, Reader, parts_of
+from worker.audit import Operator
+from worker.operations import Operations, Outcome
+from worker.operations.forcing import HOUR
+from worker.records import Filters
+
+router = APIRouter(prefix="/operator/v1", tags=["Operators"])
+JobSid = Annotated[str, Path(pattern=r"^OJ[0-9a-f]{32}$")]
+_COMMON = ("reason", "dry_run")
+_FILTERS = ("state", "channel", "country", "error_code", "within")
+_NUMBERS = frozenset({"until", "within"})
+_FLAGS = frozenset({"dry_run", "override_limits"})
+
+
+def _body(*required: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The OpenAPI description of a JSON body."""
+    names = ("reason", *required, *optional, "dry_run")
+    kinds = {name: "integer" if name in _NUMBERS else "string" for name in names}
+    kinds |= {name: "boolean" for name in names if name in _FLAGS}
+    schema = {
+        "type": "object",
+        "required": ["reason", *required],
+        "properties": {name: {"type": kind} for name, kind in kinds.items()},
+        "additionalProperties": False,
+    }
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+async def _act(
+    request: Request, given: Parameters, names: tuple[str, ...], verb: Callable[..., Outcome]
+) -> JSONResponse:
+    """Do a verb for the caller, with what every verb takes.
+
+    :param names: of the parameters it takes beside these
+    """
+    given.only(*_COMMON, *names)
+    address = request.client.host if request.client else "unknown"
+    by = Operator(user_of(request), address, admin=True)
+    values = {"reason": given.required("reason"), "dry_run": bool(given.boolean("dry_run"))}
+    outcome = await run_in_threadpool(lambda: verb(by, **values))
+    shown = asdict(outcome)
+    if outcome.number is None:
+        del shown["number"]
+    return JSONResponse(shown, headers={"Cache-Control": "no-store"})
+
+
+def _operations(request: Request) -> Operations:
+    return parts_of(request).operations
+
+
+@router.post("/retry", openapi_extra=_body("sid", optional=("override_limits",)))
+async def retry(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Send a code again, as it went before."""
+    act, sid = _operations(request).sending, given.required("sid")
+    override = bool(given.boolean("override_limits"))
+    return await _act(
+        *(request, given, ("sid", "override_limits")),
+        lambda by, **rest: act.retry(by, sid, override_limits=override, **rest),
+    )
+
+
+@router.post("/resend", openapi_extra=_body("sid", "channel", optional=("override_limits",)))
+async def resend(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Send a code by another channel."""
+    act, sid, channel = _operations(request).sending, given.required("sid"), _channel(given)
+    override = bool(given.boolean("override_limits"))
+    return await _act(
+        *(request, given, ("sid", "channel", "override_limits")),
+        lambda by, **rest: act.resend(by, sid, channel, override_limits=override, **rest),
+    )
+
+
+@router.post("/cancel", openapi_extra=_body("sid"))
+async def cancel(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """End a verification."""
+    act, sid = _operations(request).sending, given.required("sid")
+    return await _act(request, given, ("sid",), lambda by, **rest: act.cancel(by, sid, **rest))
+
+
+@router.post("/reveal", openapi_extra=_body("sid"))
+async def reveal(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Show the whole number behind a sid."""
+    act, sid = _operations(request).numbers, given.required("sid")
+    return await _act(request, given, ("sid",), lambda by, **rest: act.reveal(by, sid, **rest))
+
+
+@router.post("/limits/reset", openapi_extra=_body("number"))
+async def reset_limits(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Give a number back the sends that were counted against it."""
+    act, number = _operations(request).numbers, given.required("number")
+    return await _act(
+        request, given, ("number",), lambda by, **rest: act.reset_limits(by, number, **rest)
+    )
+
+
+@router.post("/pause", openapi_extra=_body("kind", "name", optional=("until",)))
+async def pause(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Pause a queue, channel, country or sender; `until` is in seconds from now."""
+    act, until = _operations(request).pauses, given.integer("until")
+    kind, name = given.required("kind"), given.required("name")
+    return await _act(
+        *(request, given, ("kind", "name", "until")),
+        lambda by, **rest: act.pause(by, kind, name, until=until, **rest),
+    )
+
+
+@router.post("/resume", openapi_extra=_body("kind", "name"))
+async def resume(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """End a pause."""
+    act = _operations(request).pauses
+    kind, name = given.required("kind"), given.required("name")
+    return await _act(
+        request, given, ("kind", "name"), lambda by, **rest: act.resume(by, kind, name, **rest)
+    )
+
+
+@router.get("/pauses")
+async def pauses(request: Request, account: Reader) -> JSONResponse:
+    """What is paused. Times are ms since 1970 UTC, here as everywhere below this path."""
+    found = await run_in_threadpool(_operations(request).pauses.all)
+    return JSONResponse({"pauses": [asdict(one) for one in found]})
+
+
+@router.post("/block", openapi_extra=_body("to", optional=("until",)))
+async def block(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Block a number or a prefix; `until` is in seconds from now."""
+    act, what, until = _operations(request).blocks, given.required("to"), given.integer("until")
+    return await _act(
+        request, given, ("to", "until"), lambda by, **rest: act.block(by, what, until=until, **rest)
+    )
+
+
+@router.post("/unblock", openapi_extra=_body("to"))
+async def unblock(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Unblock a number, a prefix, or what a block's sid names."""
+    act, what = _operations(request).blocks, given.required("to")
+    return await _act(request, given, ("to",), lambda by, **rest: act.unblock(by, what, **rest))
+
+
+@router.get("/blocks")
+async def blocks(request: Request, account: Reader) -> JSONResponse:
+    """The newest 1000 blocks, numbers masked; `before` goes on behind a sid."""
+    before = query(request).text("before")
+    found = await run_in_threadpool(_operations(request).blocks.all, 1000, before)
+    return JSONResponse({"blocks": [asdict(one) for one in found]})
+
+
+@router.post("/circuit", openapi_extra=_body("sender", "channel", "state", optional=("until",)))
+async def circuit(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Keep a circuit `open` or `closed` for `until` seconds, an hour by default, or `auto`."""
+    act, until = _operations(request).circuits, given.integer("until")
+    sender, channel, state = (given.required(name) for name in ("sender", "channel", "state"))
+    span = HOUR if until is None else until
+    return await _act(
+        *(request, given, ("sender", "channel", "state", "until")),
+        lambda by, **rest: act.set(by, sender, channel, state, until=span, **rest),
+    )
+
+
+@router.post("/bulk", openapi_extra=_body("verb", optional=(*_FILTERS, "by", "override_limits")))
+async def bulk(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Do `retry`, `resend` (`by` a channel) or `cancel` to all deliveries that match, in the
+    background; `within` is in seconds before now.
+    """
+    act, verb, by_channel = _operations(request).bulk, given.required("verb"), given.text("by")
+    override, within = bool(given.boolean("override_limits")), given.integer("within")
+    texts = {name: given.text(name) for name in _FILTERS[:4]}
+    texts["country"] = texts["country"] and texts["country"].upper()
+    filters = Filters(**texts, within=86_400 if within is None else within)
+    return await _act(
+        *(request, given, ("verb", "by", "override_limits", *_FILTERS)),
+        lambda by, **rest: act.start(
+            by, verb, filters, channel=by_channel, override_limits=override, **rest
+        ),
+    )
+
+
+@router.get("/bulk")
+async def bulk_jobs(request: Request, account: Reader) -> JSONResponse:
+    """The newest 50 bulk jobs with their progress."""
+    found = await run_in_threadpool(_operations(request).bulk.all)
+    return JSONResponse({"jobs": [asdict(job) for job in found]})
+
+
+@router.get("/bulk/{sid}")
+async def bulk_job(request: Request, account: Reader, sid: JobSid) -> JSONResponse:
+    return JSONResponse(asdict(await run_in_threadpool(_operations(request).bulk.fetch, sid)))
+
+
+@router.post("/bulk/{sid}/stop", openapi_extra=_body())
+async def bulk_stop(request: Request, account: Admin, given: Given, sid: JobSid) -> JSONResponse:
+    """Let a job end where it is."""
+    act = _operations(request).bulk
+    return await _act(request, given, (), lambda by, **rest: act.stop(by, sid, **rest))
+
+
+@router.get("/audit")
+async def audit(request: Request, account: Admin) -> JSONResponse:
+    """Who did what and why, the newest first; `before` goes on behind a sid."""
+    asked = query(request)
+    asked.only("limit", "before", "action", "who", "target")
+    limit = asked.integer("limit")
+    limit = 50 if limit is None else limit
+    if not 1 <= limit <= 1000:
+        raise asked.refusal("limit", "must be from 1 to 1000")
+    only = {name: asked.text(name) for name in ("action", "who", "target")}
+    log, before = _operations(request).audit, asked.text("before")
+    found = await run_in_threadpool(lambda: log.page(limit, before, **only))
+    return JSONResponse({"entries": [asdict(entry) for entry in found]})
+
+
+def _channel(given: Parameters) -> str:
+    channel = given.required("channel")
+    if channel not in ("sms", "call"):
+        raise given.refusal("channel", "must be sms or call")
+    return channel

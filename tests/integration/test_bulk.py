@@ -1,0 +1,181 @@
+"""Bulk: a verb on all that match, once each, whatever dies, on both databases."""
+
+import threading
+
+import pytest
+from sqlalchemy import text
+
+from tests.helpers import at_once, count, delivery
+from tests.integration.operating import ADMIN, ANN, audited, delivery_of
+from tests.standin import Standin
+from worker.errors import ActionRefusedError, InvalidParameterError, NotFoundError
+from worker.operations import BulkJob
+from worker.records import Filters
+from worker.services import Service
+from worker.wiring import Sendcode
+
+FAILED = Filters(state="failed", error_code="21610")
+
+
+def fail(parts: Sendcode, service: Service, provider: Standin, times: int) -> list[str]:
+    """Deliveries that the provider refused, each to a number of its own."""
+    sids = [delivery_of(parts, service, f"+4474001{n:05}") for n in range(times)]
+    provider.script.extend([(400, 21610, {})] * times)
+    parts.dispatch.deliver(sids)
+    return sids
+
+
+def begin(parts: Sendcode, verb: str = "retry", filters: Filters = FAILED, **values: str) -> str:
+    return parts.operations.bulk.start(ANN, verb, filters, "carrier is back", **values).target
+
+
+def finish(parts: Sendcode, sid: str) -> BulkJob:
+    while parts.operations.bulk.tick():
+        pass
+    return parts.operations.bulk.fetch(sid)
+
+
+def test_all_that_match_are_sent_again_once(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """A job sends each match again, no other, and ends; its count is told before, its end is in
+    the log, and a second job of the same changes nothing."""
+    sids = fail(parts, service, provider, 5)
+    other = delivery_of(parts, service, "+13035550199")
+    told = parts.operations.bulk.start(ANN, "retry", FAILED, "why", dry_run=True)
+    assert told.after is not None
+    assert (told.result, told.after["total"]) == ("would", 5)
+    assert parts.operations.bulk.all() == []
+    job = finish(parts, begin(parts))
+    assert (job.state, job.total, job.done, job.failed) == ("done", 5, 5, 0)
+    assert count(parts, "deliveries") == 11
+    assert delivery(parts, other).state == "queued"
+    again = finish(parts, begin(parts))
+    assert (again.state, again.done, again.unchanged) == ("done", 0, 5)
+    actions = [one.action for one in audited(parts)]
+    assert actions == ["bulk.retry", *["retry"] * 5, "bulk.end", "bulk.retry", "bulk.end"]
+    assert {one.reason for one in audited(parts)} == {"carrier is back"}
+    assert {one.target for one in audited(parts) if one.action == "retry"} == set(sids)
+
+
+def test_what_a_job_makes_is_none_of_its_matches(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """The new deliveries of a retry that fail too are not retried by the same job."""
+    fail(parts, service, provider, 3)
+    sid = begin(parts)
+    parts.operations.bulk.tick(stop=_after(1))
+    made = [s for s in _all(parts) if delivery(parts, s).state == "queued"]
+    provider.script.extend([(400, 21610, {})] * len(made))
+    parts.dispatch.deliver(made)
+    job = finish(parts, sid)
+    assert (job.done, count(parts, "deliveries")) == (3, 6)
+
+
+def test_it_goes_on_where_it_died(parts: Sendcode, service: Service, provider: Standin) -> None:
+    """A relay that dies after a step was done and before it was noted is followed by another,
+    once its lease is over, and nothing is done twice."""
+    fail(parts, service, provider, 6)
+    sid = begin(parts)
+    bulk = parts.operations.bulk
+    moves, whole = [], bulk._move
+
+    def dying(*args: object) -> bool:
+        if len(moves) == 3:
+            raise SystemExit
+        moves.append(args)
+        return whole(*args)  # type: ignore[arg-type]
+
+    bulk._move = dying  # type: ignore[method-assign]
+    with pytest.raises(SystemExit):
+        bulk.tick()
+    bulk._move = whole  # type: ignore[method-assign]
+    assert not bulk.tick(), "the dead one's lease holds"
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE bulk_jobs SET lease_until = 1"))
+    job = finish(parts, sid)
+    assert (job.state, job.done, job.unchanged) == ("done", 5, 1)
+    assert count(parts, "deliveries") == 12
+
+
+def test_two_relays_do_each_one_once(parts: Sendcode, service: Service, provider: Standin) -> None:
+    """However many relays run, each match is sent again once and counted once."""
+    fail(parts, service, provider, 6)
+    sid = begin(parts)
+    at_once(4, lambda _: finish(parts, sid))
+    job = finish(parts, sid)
+    assert (job.state, job.done + job.unchanged) == ("done", 6)
+    assert count(parts, "deliveries") == 12
+
+
+def test_a_job_can_be_stopped(parts: Sendcode, service: Service, provider: Standin) -> None:
+    """A stopped job does no more; what it has done stays done and is told."""
+    fail(parts, service, provider, 4)
+    sid = begin(parts)
+    parts.operations.bulk.tick(stop=_after(2))
+    assert parts.operations.bulk.stop(ANN, sid, "enough", dry_run=True).result == "would"
+    assert parts.operations.bulk.stop(ANN, sid, "enough").result == "done"
+    job = finish(parts, sid)
+    assert (job.state, job.done) == ("stopped", 2)
+    assert parts.operations.bulk.stop(ANN, sid, "enough").result == "unchanged"
+    assert count(parts, "deliveries") == 6
+
+
+def test_it_cancels_and_switches_channels(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """A bulk resend calls those it matches; a bulk cancel ends their verifications, each once."""
+    fail(parts, service, provider, 2)
+    job = finish(parts, begin(parts, "resend", channel="call"))
+    assert (job.done, job.failed) == (2, 0)
+    assert count(parts, "deliveries WHERE channel = 'call'") == 2
+    job = finish(parts, begin(parts, "cancel", Filters(country="GB")))
+    assert (job.total, job.done, job.unchanged) == (4, 2, 2)
+    assert count(parts, "verifications WHERE status = 'canceled'") == 2
+
+
+def test_what_is_refused_is_counted_as_failed(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """A match that may not be sent again is passed over and counted; the rest goes on."""
+    sids = fail(parts, service, provider, 3)
+    parts.operations.sending.cancel(ANN, sids[1], "asked to")
+    job = finish(parts, begin(parts))
+    assert (job.state, job.done, job.failed) == ("done", 2, 1)
+
+
+def test_what_cannot_be_a_job(parts: Sendcode) -> None:
+    """No verb, no channel of a resend, a number as filter, or limits overridden by no admin: no
+    job. Where nothing matches there is none either."""
+    act = parts.operations.bulk
+    for verb, filters, channel in (
+        ("delete", FAILED, None),
+        ("resend", FAILED, None),
+        ("retry", FAILED, "call"),
+        ("retry", Filters(number="+447400123456"), None),
+    ):
+        with pytest.raises(InvalidParameterError):
+            act.start(ANN, verb, filters, "why", channel=channel)
+    with pytest.raises(ActionRefusedError):
+        act.start(ANN, "retry", FAILED, "why", override_limits=True)
+    assert act.start(ADMIN, "retry", FAILED, "why", override_limits=True).result == "unchanged"
+    with pytest.raises(NotFoundError):
+        act.stop(ANN, "OJ" + "0" * 32, "why")
+    assert (act.all(), audited(parts)) == ([], [])
+
+
+def _all(parts: Sendcode) -> list[str]:
+    with parts.db.statement() as connection:
+        return list(connection.execute(text("SELECT sid FROM deliveries ORDER BY sid")).scalars())
+
+
+class _after(threading.Event):  # noqa: N801
+    """A stop that comes after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.left = steps
+
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left < 0

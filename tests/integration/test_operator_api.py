@@ -1,0 +1,144 @@
+"""The operators' verbs over HTTP, on both databases."""
+
+from typing import Any
+
+import pytest
+
+from tests.helpers import count, delivery
+from tests.integration.conftest import ACCOUNT
+from tests.integration.doors import door, refused
+from tests.integration.operating import BRITISH, audited, delivery_of
+from worker.services import Service
+from worker.wiring import Sendcode
+
+WHY = {"reason": "tests"}
+
+
+def post(client: Any, verb: str, /, **values: Any) -> Any:
+    return client.post(f"/operator/v1/{verb}", json=WHY | values)
+
+
+def done(client: Any, verb: str, /, **values: Any) -> Any:
+    answer = post(client, verb, **values)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    return answer.json()
+
+
+def test_pauses_and_blocks(parts: Sendcode) -> None:
+    """What is paused and blocked is listed until it is ended, numbers masked."""
+    client = door(parts)
+    assert done(client, "pause", kind="country", name="gb", until=60)["result"] == "done"
+    (pause,) = client.get("/operator/v1/pauses").json()["pauses"]
+    assert (pause["kind"], pause["name"], pause["reason"]) == ("country", "GB", "tests")
+    assert pause["until"] == pause["since"] + 60_000
+    assert done(client, "resume", kind="country", name="GB")["result"] == "done"
+    assert client.get("/operator/v1/pauses").json() == {"pauses": []}
+    for what in (BRITISH, "+8835"):
+        assert done(client, "block", to=what)["result"] == "done"
+    answer = client.get("/operator/v1/blocks")
+    assert [one["name"] for one in answer.json()["blocks"]] == ["+8835", "+44********56"]
+    assert done(client, "unblock", to=BRITISH)["result"] == "done"
+    assert done(client, "unblock", to=BRITISH)["result"] == "unchanged"
+
+
+def test_one_code(parts: Sendcode, service: Service) -> None:
+    """A code is sent by another channel, its number shown and its verification ended; a dead one
+    is refused with 409 and the reason."""
+    client, sid = door(parts), delivery_of(parts, service)
+    resent = done(client, "resend", sid=sid, channel="call")
+    assert delivery(parts, resent["after"]["delivery"]).channel == "call"
+    assert done(client, "retry", sid=sid)["result"] == "unchanged"
+    shown = done(client, "reveal", sid=sid)
+    assert shown["number"] == BRITISH
+    assert "number" not in done(client, "reveal", sid=sid, dry_run=True)
+    assert done(client, "limits/reset", number=BRITISH)["before"]["sends"] == 2
+    assert done(client, "cancel", sid=sid)["after"] == {"status": "canceled"}
+    answer = post(client, "resend", sid=sid, channel="sms")
+    refused(answer, 409, 20409)
+    assert answer.json()["details"] == {"reason": "canceled"}
+
+
+def test_circuits_and_bulk(parts: Sendcode, service: Service) -> None:
+    """A circuit is kept open, a bulk job runs and is shown, and can be stopped."""
+    client = door(parts)
+    done(client, "circuit", sender="main", channel="sms", state="open", until=60)
+    assert next(c.state for c in parts.standing.circuits()) == "open"
+    for n in range(3):
+        delivery_of(parts, service, f"+4474001{n:05}")
+    told = done(client, "bulk", verb="cancel", state="queued", country="gb", dry_run=True)
+    assert (told["result"], told["after"]["total"]) == ("would", 3)
+    sid = done(client, "bulk", verb="cancel", state="queued", country="gb")["target"]
+    assert parts.operations.bulk.tick()
+    job = client.get(f"/operator/v1/bulk/{sid}").json()
+    assert (job["state"], job["done"], job["who"]) == ("done", 3, ACCOUNT)
+    assert client.get("/operator/v1/bulk").json()["jobs"] == [job]
+    assert done(client, f"bulk/{sid}/stop")["result"] == "unchanged"
+    refused(client.get("/operator/v1/bulk/OJ" + "0" * 32), 404, 20404)
+
+
+def test_the_log_names_the_key(parts: Sendcode) -> None:
+    """An entry names the API key that acted and the address it came from; `before` goes on."""
+    key, secret = parts.api_keys.create(ACCOUNT, "night shift", ["admin"])
+    client = door(parts, key.sid, secret)
+    for name in ("GB", "FR", "DE"):
+        done(client, "pause", kind="country", name=name)
+    entries = client.get("/operator/v1/audit?limit=2").json()["entries"]
+    assert [one["target"] for one in entries] == ["country DE", "country FR"]
+    assert {(one["who"], one["address"]) for one in entries} == {(key.sid, "testclient")}
+    rest = client.get(f"/operator/v1/audit?before={entries[-1]['sid']}").json()["entries"]
+    assert [one["target"] for one in rest] == ["country GB"]
+
+
+def test_dry_runs_change_nothing(parts: Sendcode, service: Service) -> None:
+    """With dry_run every verb answers what it would do, and does nothing."""
+    client, sid = door(parts), delivery_of(parts, service)
+    bodies: dict[str, dict[str, Any]] = {
+        "pause": {"kind": "country", "name": "GB"},
+        "block": {"to": BRITISH},
+        "circuit": {"sender": "main", "channel": "sms", "state": "open"},
+        "limits/reset": {"number": BRITISH},
+        "resend": {"sid": sid, "channel": "call"},
+        "cancel": {"sid": sid},
+        "reveal": {"sid": sid},
+        "bulk": {"verb": "retry"},
+    }
+    for verb, body in bodies.items():
+        assert done(client, verb, dry_run=True, **body)["result"] == "would", verb
+    assert (audited(parts), count(parts, "deliveries"), count(parts, "bulk_jobs")) == ([], 1, 0)
+    assert parts.redis.keys("sendcode:circuit:*") == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [
+        ("pause", {"kind": "country", "name": "GB", "reason": ""}),
+        ("pause", {"kind": "planet", "name": "GB"}),
+        ("pause", {"kind": "country", "name": "GB", "until": -1}),
+        ("pause", {"kind": "country", "name": "GB", "dry_run": "perhaps"}),
+        ("pause", {"kind": "country", "name": "GB", "untill": 5}),
+        ("block", {"to": "+447400999"}),
+        ("resend", {"sid": "VL" + "0" * 32, "channel": "fax"}),
+        ("circuit", {"sender": "nobody", "channel": "sms", "state": "open"}),
+        ("circuit", {"sender": "main", "channel": "sms", "state": "ajar"}),
+        ("bulk", {"verb": "delete"}),
+        ("bulk", {"verb": "resend"}),
+    ],
+)
+def test_bad_input_changes_nothing(parts: Sendcode, verb: str, body: dict[str, Any]) -> None:
+    """What cannot be used gets 400 in the envelope, without what was given, and changes nothing."""
+    answer = post(door(parts), verb, **body)
+    assert answer.status_code == 400, answer.text
+    assert "+447400999" not in answer.text
+    assert audited(parts) == []
+
+
+def test_only_an_admin_acts(parts: Sendcode, service: Service) -> None:
+    """A key without the scope admin may look at pauses and act on nothing."""
+    key, secret = parts.api_keys.create(ACCOUNT, "dashboard", ["read", "start", "check"])
+    client, sid = door(parts, key.sid, secret), delivery_of(parts, service)
+    assert client.get("/operator/v1/pauses").status_code == 200
+    for verb in ("reveal", "cancel", "retry"):
+        refused(post(client, verb, sid=sid), 403, 20003)
+    refused(client.get("/operator/v1/audit"), 403, 20003)
+    assert audited(parts) == []

@@ -1,0 +1,154 @@
+"""Bulk jobs: a verb on all that match, done by the relay, watched from here."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from worker.cli.acting import me, override, told
+from worker.cli.base import Group, json_option, main, output, parts, with_times
+from worker.cli.watch import Span
+from worker.operations import BulkJob, Result
+from worker.records import Filters
+from worker.states import Channel, DeliveryState
+from worker.wiring import Sendcode
+
+LOOK_EVERY = 0.5  # seconds
+
+
+@main.group(cls=Group)
+def bulk() -> None:
+    """Do something to all deliveries that match, in the background."""
+
+
+_reason = click.option("--reason", required=True, help="Why; it is kept in the audit log.")
+_dry = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+_options = (
+    click.option("--state", type=click.Choice([s.value for s in DeliveryState])),
+    click.option("--channel", type=click.Choice([c.value for c in Channel])),
+    click.option("--country", help="ISO code, such as GB."),
+    click.option("--error", "error_code", help="The provider's code, or our word."),
+    click.option("--since", "within", type=Span(), default="24h", show_default=True),
+    click.option("--yes", is_flag=True, help="Do not ask."),
+    click.option("--wait/--no-wait", default=True, help="Watch until it ends, or not."),
+    _reason,
+    _dry,
+    json_option,
+)
+
+
+def _job(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_options):
+        command = option(command)
+    return command
+
+
+@bulk.command("retry")
+@override
+@_job
+def bulk_retry(override_limits: bool, **options: Any) -> None:
+    """Send the codes of all that match again, as they went before."""
+    _start("retry", {"override_limits": override_limits}, **options)
+
+
+@bulk.command("resend")
+@click.option("--by", type=click.Choice([c.value for c in Channel]), required=True)
+@override
+@_job
+def bulk_resend(by: str, override_limits: bool, **options: Any) -> None:
+    """Send the codes of all that match by another channel."""
+    _start("resend", {"channel": by, "override_limits": override_limits}, **options)
+
+
+@bulk.command("cancel")
+@_job
+def bulk_cancel(**options: Any) -> None:
+    """End the verifications of all that match."""
+    _start("cancel", {}, **options)
+
+
+def _start(
+    verb: str,
+    values: dict[str, Any],
+    *,
+    yes: bool,
+    wait: bool,
+    reason: str,
+    dry_run: bool,
+    country: str | None,
+    **filters: Any,
+) -> None:
+    ours = parts()
+    wanted = Filters(country=country and country.upper(), **filters)
+    counted = ours.operations.bulk.start(me(), verb, wanted, reason, **values, dry_run=True)
+    total = (counted.after or {})["total"]
+    if dry_run or not total:
+        told(counted)
+        return
+    if not yes:
+        click.confirm(f"{verb} {total} deliveries?", abort=True, err=True)
+    made = ours.operations.bulk.start(me(), verb, wanted, reason, **values)
+    if wait and made.result is Result.DONE:
+        _print(_watch(ours, made.target))
+    else:
+        told(made)
+
+
+@bulk.command("list")
+@json_option
+def bulk_list() -> None:
+    """List the jobs, the newest first."""
+    found = parts().operations.bulk.all()
+    output([with_times(asdict(job)) for job in found], "\n".join(map(_line, found)) or "none")
+
+
+@bulk.command("show")
+@click.argument("sid")
+@click.option("--wait", is_flag=True, help="Watch until it ends.")
+@json_option
+def bulk_show(sid: str, wait: bool) -> None:
+    """Show how far job SID is."""
+    ours = parts()
+    _print(_watch(ours, sid) if wait else ours.operations.bulk.fetch(sid))
+
+
+@bulk.command("stop")
+@click.argument("sid")
+@_reason
+@_dry
+@json_option
+def bulk_stop(sid: str, reason: str, dry_run: bool) -> None:
+    """Let job SID end where it is."""
+    told(parts().operations.bulk.stop(me(), sid, reason, dry_run=dry_run))
+
+
+def _watch(ours: Sendcode, sid: str) -> BulkJob:
+    """The job once it has ended; a bar on a terminal meanwhile."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    ) as bar:
+        job = ours.operations.bulk.fetch(sid)
+        task = bar.add_task(job.verb, total=job.total)
+        while job.state == "running":
+            bar.update(task, completed=job.done + job.unchanged + job.failed)
+            time.sleep(LOOK_EVERY)
+            job = ours.operations.bulk.fetch(sid)
+        bar.update(task, completed=job.total if job.state == "done" else bar.tasks[0].completed)
+    return job
+
+
+def _print(job: BulkJob) -> None:
+    output(with_times(asdict(job)), _line(job))
+
+
+def _line(job: BulkJob) -> str:
+    counts = f"{job.done} done, {job.unchanged} unchanged, {job.failed} refused"
+    return (
+        f"{job.sid}  {job.verb}  {job.state}  {counts} of {job.total}  by {job.who}: {job.reason}"
+    )

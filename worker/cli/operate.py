@@ -1,0 +1,178 @@
+"""What operators do: to one verification or number, to a queue, channel, country or sender."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import click
+
+from worker.cli.acting import action, me, override, told, until
+from worker.cli.base import Group, json_option, main, output, parts, with_times
+from worker.cli.lines import ago
+from worker.holds import PauseKind
+from worker.operations.forcing import AUTO, HOUR
+from worker.states import Channel
+
+_KINDS = click.Choice([kind.value for kind in PauseKind])
+_CHANNELS = click.Choice([channel.value for channel in Channel])
+
+
+@main.command()
+@click.argument("sid")
+@override
+@action
+def retry(sid: str, override_limits: bool, reason: str, dry_run: bool) -> None:
+    """Send the code of SID (VE…, VL… or Twilio's) again, as it went before."""
+    act = parts().operations.sending
+    told(act.retry(me(), sid, reason, override_limits=override_limits, dry_run=dry_run))
+
+
+@main.command()
+@click.argument("sid")
+@click.option("--by", "channel", type=_CHANNELS, required=True, help="The channel to use.")
+@override
+@action
+def resend(sid: str, channel: str, override_limits: bool, reason: str, dry_run: bool) -> None:
+    """Send the code of SID by another channel."""
+    act = parts().operations.sending
+    told(act.resend(me(), sid, channel, reason, override_limits=override_limits, dry_run=dry_run))
+
+
+@main.command()
+@click.argument("sid")
+@action
+def cancel(sid: str, reason: str, dry_run: bool) -> None:
+    """End the verification of SID: its code can no longer be checked or sent."""
+    told(parts().operations.sending.cancel(me(), sid, reason, dry_run=dry_run))
+
+
+@main.command()
+@click.argument("kind", type=_KINDS)
+@click.argument("name")
+@until
+@action
+def pause(kind: str, name: str, until: int | None, reason: str, dry_run: bool) -> None:
+    """Send nothing of queue, by channel, to country (GB) or by sender NAME; keep what waits."""
+    told(parts().operations.pauses.pause(me(), kind, name, reason, until, dry_run=dry_run))
+
+
+@main.command()
+@click.argument("kind", type=_KINDS)
+@click.argument("name")
+@action
+def resume(kind: str, name: str, reason: str, dry_run: bool) -> None:
+    """Send again what was paused, and what was kept if it still lives."""
+    told(parts().operations.pauses.resume(me(), kind, name, reason, dry_run=dry_run))
+
+
+@main.command()
+@json_option
+def pauses() -> None:
+    """List what is paused."""
+    found = parts().operations.pauses.all()
+    lines = [
+        f"{one.kind} {one.name}  since {ago(one.since)}{_end(one.until)}"
+        f"  by {one.paused_by}: {one.reason}"
+        for one in found
+    ]
+    output([_times(asdict(one)) for one in found], "\n".join(lines) or "nothing is paused")
+
+
+@main.command()
+@click.argument("what")
+@until
+@action
+def block(what: str, until: int | None, reason: str, dry_run: bool) -> None:
+    """Send nothing to WHAT: a number, or a prefix of up to seven digits such as +8835."""
+    told(parts().operations.blocks.block(me(), what, reason, until, dry_run=dry_run))
+
+
+@main.command()
+@click.argument("what")
+@action
+def unblock(what: str, reason: str, dry_run: bool) -> None:
+    """Send to WHAT again: a number, a prefix, or the sid of a block (BK…)."""
+    told(parts().operations.blocks.unblock(me(), what, reason, dry_run=dry_run))
+
+
+@main.command()
+@json_option
+def blocks() -> None:
+    """List the blocked numbers, masked, and prefixes."""
+    found = parts().operations.blocks.all()
+    lines = [
+        f"{one.sid}  {one.kind} {one.name}  since {ago(one.since)}{_end(one.until)}"
+        f"  by {one.blocked_by}: {one.reason}"
+        for one in found
+    ]
+    output([_times(asdict(one)) for one in found], "\n".join(lines) or "nothing is blocked")
+
+
+@main.command()
+@click.argument("sender")
+@click.argument("channel", type=_CHANNELS)
+@click.argument("state", type=click.Choice(["open", "closed", AUTO]))
+@until
+@action
+def circuit(
+    sender: str, channel: str, state: str, until: int | None, reason: str, dry_run: bool
+) -> None:
+    """Keep a sender's circuit open or closed, for an hour without --until, or let it go."""
+    act = parts().operations.circuits
+    told(act.set(me(), sender, channel, state, reason, until or HOUR, dry_run=dry_run))
+
+
+@main.group(cls=Group)
+def limits() -> None:
+    """Limits of a number."""
+
+
+@limits.command("reset")
+@click.argument("number")
+@action
+def limits_reset(number: str, reason: str, dry_run: bool) -> None:
+    """Give NUMBER back the sends that were counted against it."""
+    told(parts().operations.numbers.reset_limits(me(), number, reason, dry_run=dry_run))
+
+
+@main.command()
+@click.argument("sid")
+@action
+def reveal(sid: str, reason: str, dry_run: bool) -> None:
+    """Show the whole number behind SID. Who asked and why is in the audit log."""
+    outcome = parts().operations.numbers.reveal(me(), sid, reason, dry_run=dry_run)
+    if outcome.number is None:
+        told(outcome)
+        return
+    output(asdict(replace(outcome, number=None)) | {"number": outcome.number}, outcome.number)
+
+
+@main.command()
+@click.option("--action", "wanted", help="Only these, such as pause.set.")
+@click.option("--who", help="Only of this operator.")
+@click.option("--target", help="Only about this, such as `country GB` or a sid.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--before", help="Where the page before ended: the sid of its last line.")
+@json_option
+def audit(
+    wanted: str | None, who: str | None, target: str | None, limit: int, before: str | None
+) -> None:
+    """Show who did what and why, the newest first."""
+    log = parts().operations.audit
+    found = log.page(limit, before, action=wanted, who=who, target=target)
+    lines = [
+        f"{one.sid}  {ago(one.at):>8}  {one.who} from {one.address}  {one.action} {one.target}:"
+        f" {one.reason}"
+        for one in found
+    ]
+    output([_times(asdict(one)) for one in found], "\n".join(lines) or "none")
+
+
+def _end(until: int | None) -> str:
+    return "" if until is None else f", until {with_times({'until_at': until})['until_at']}"
+
+
+def _times(values: dict[str, Any]) -> dict[str, Any]:
+    """The times of an entry as text, under the same names."""
+    named = {f"{name}_at": values[name] for name in ("since", "until", "at") if name in values}
+    texts = with_times(named)
+    return values | {name.removesuffix("_at"): text for name, text in texts.items()}
