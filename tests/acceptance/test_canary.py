@@ -106,6 +106,14 @@ class Answers:
     def get(self, path: str) -> Any:
         return self._keep("GET", path)
 
+    def operate(self, verb: str, **values: Any) -> Any:
+        """An operator's verb; of `reveal` all but the number that it is to show."""
+        why = {"reason": "asked for"} | values
+        answer = self.up.http.post(f"/operator/v1/{verb}", json=why)
+        shown = {name: value for name, value in answer.json().items() if name != "number"}
+        self.kept[f"{len(self.kept)} {verb} {answer.status_code}"] = str(shown).encode()
+        return answer.json()
+
     def _keep(self, method: str, path: str, **options: Any) -> Any:
         answer = self.up.http.request(method, f"{self.up.path()}{path}", **options)
         text = re.sub(r'"to": ?"\+[0-9]+",', "", answer.text) if answer.is_success else answer.text
@@ -121,6 +129,23 @@ def long_codes(up: Up) -> Iterator[None]:
     up.http.post(up.path(), data={"CodeLength": "10"})
     yield
     up.http.post(up.path(), data={"CodeLength": "6"})
+
+
+def operate(doors: Answers, to: str, sid: str) -> None:
+    """What operators do about a number and a code, with the number where it may be written."""
+    asked = f"the owner of {to} called, ({to[2:5]}) {to[5:8]}-{to[8:]}"
+    assert doors.operate("reveal", sid=sid, reason=asked)["number"] == to
+    assert doors.operate("block", to=to, reason=asked)["result"] == "done"
+    doors.operate("block", to=f"{to};ext=5")
+    doors.operate("pause", kind="country", name=to)
+    assert doors.post("/Verifications", To=to, Channel="sms")["code"] == 60410
+    assert doors.operate("unblock", to=to, reason=asked)["result"] == "done"
+    doors.operate("limits/reset", number=to, reason=asked)
+    assert doors.post("/Verifications", To=to, Channel="sms")["status"] == "pending"
+    doors.operate("bulk", verb="cancel", error_code=to)
+    for name in ("audit", "blocks", "pauses", "bulk"):
+        answer = doors.up.http.get(f"/operator/v1/{name}")
+        doors.kept[f"{len(doors.kept)} {name}"] = answer.content
 
 
 @pytest.mark.kills("code-in-the-log")
@@ -170,6 +195,8 @@ def test_no_code_and_no_number_is_kept_or_said(up: Up, to: str, long_codes: None
     for _ in range(6):
         last = doors.post("/Verifications", To=to, Channel="sms")
     assert last["code"] == 60203
+
+    operate(doors, to, again["sid"])
 
     wanted = traces(to, codes)
     held |= {**doors.kept, **files(up), **tables(up), **broker_values(up)}

@@ -18,6 +18,7 @@ from worker.wiring import Sendcode
 PREFIX = "+44740"
 
 
+@pytest.mark.kills("blocked-number-starts")
 @pytest.mark.parametrize("what", [BRITISH, "+44 7400 123-456", PREFIX])
 def test_a_start_to_what_is_blocked_is_refused(
     parts: Sendcode, service: Service, what: str
@@ -34,6 +35,7 @@ def test_a_start_to_what_is_blocked_is_refused(
     assert start(parts, service).sid
 
 
+@pytest.mark.kills("blocked-number-is-sent-to")
 @pytest.mark.parametrize("what", [BRITISH, PREFIX])
 def test_what_waits_for_a_blocked_number_fails(
     parts: Sendcode, service: Service, provider: Standin, what: str
@@ -63,6 +65,7 @@ def test_the_backend_gets_twilios_words(parts: Sendcode, service: Service) -> No
     refused(client.post(path, data=form), 400, 60223)
 
 
+@pytest.mark.kills("safe-list-passes-no-prefix")
 def test_the_safe_list_opens_a_prefix_and_no_number(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:

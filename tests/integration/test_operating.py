@@ -57,6 +57,7 @@ def test_a_retry_sends_the_same_code(parts: Sendcode, service: Service, provider
     assert delivery(parts, made).state == "accepted"
 
 
+@pytest.mark.kills("retried-by-each")
 def test_it_is_sent_again_once(parts: Sendcode, service: Service, provider: Standin) -> None:
     """However many retry a delivery at once or later, one new message comes of it, and the
     limits count one."""
@@ -76,6 +77,7 @@ def test_it_is_sent_again_once(parts: Sendcode, service: Service, provider: Stan
     assert len(audited(parts)) == 1
 
 
+@pytest.mark.kills("retried-beside-a-newer-one")
 def test_an_older_failure_is_not_retried_beside_a_newer_one(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -134,6 +136,7 @@ def test_a_resend_that_cannot_be_is_refused(parts: Sendcode, service: Service) -
     assert count(parts, "deliveries") == 3
 
 
+@pytest.mark.kills("limits-overridden-by-anybody")
 def test_limits_hold_unless_an_admin_overrides_them(
     make_parts: Callable[..., Sendcode], provider: Standin
 ) -> None:
@@ -198,6 +201,7 @@ def test_dry_runs_do_nothing(parts: Sendcode, service: Service, provider: Standi
     assert parts.redis.keys("sendcode:limit:*")
 
 
+@pytest.mark.kills("circuit-by-hand-is-forgotten")
 def test_a_circuit_by_hand(parts: Sendcode, service: Service, provider: Standin) -> None:
     """A circuit that an operator opens lets nothing through, in any process, until it is let go;
     one that is kept closed does not open however often the sender fails."""
@@ -248,6 +252,7 @@ def test_a_reset_gives_the_sends_back(make_parts: Callable[..., Sendcode]) -> No
     assert parts.operations.numbers.reset_limits(ANN, "+447400999999", "x").result == "unchanged"
 
 
+@pytest.mark.kills("shown-and-not-written-down")
 def test_a_number_is_shown_once_it_is_in_the_log(
     parts: Sendcode, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:

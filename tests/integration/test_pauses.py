@@ -37,6 +37,7 @@ def resume(parts: Sendcode, kind: str, name: str) -> None:
     parts.operations.pauses.resume(ANN, kind, name, "it is over")
 
 
+@pytest.mark.kills("paused-is-claimed")
 @pytest.mark.parametrize(("kind", "name"), [COUNTRY, CHANNEL, ("queue", "sms"), ("sender", "main")])
 def test_what_is_paused_is_kept_and_goes_out_at_resume(
     parts: Sendcode, service: Service, provider: Standin, kind: str, name: str
@@ -53,6 +54,7 @@ def test_what_is_paused_is_kept_and_goes_out_at_resume(
     assert len(provider.sent) == 1
 
 
+@pytest.mark.kills("paused-is-claimed")
 def test_a_pause_of_one_country_stops_no_other(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -63,6 +65,7 @@ def test_a_pause_of_one_country_stops_no_other(
     assert [sent["To"] for sent in provider.sent] == [AMERICAN]
 
 
+@pytest.mark.kills("paused-is-published")
 def test_the_relay_publishes_nothing_that_is_held(parts: Sendcode, service: Service) -> None:
     """What is held makes no messages; after the resume it is published again."""
     held, free = delivery_of(parts, service), delivery_of(parts, service, AMERICAN)
@@ -80,6 +83,7 @@ def test_the_relay_publishes_nothing_that_is_held(parts: Sendcode, service: Serv
     assert (waiting(parts, "sms"), waiting(parts, "call")) == ([[free], [held]], [[called]])
 
 
+@pytest.mark.kills("pause-is-known-too-late")
 def test_every_process_knows_within_two_seconds(
     parts: Sendcode, service: Service, make_parts: Callable[..., Sendcode]
 ) -> None:
@@ -103,6 +107,7 @@ def test_a_pause_outlives_every_process(parts: Sendcode, service: Service) -> No
     later.db.close()
 
 
+@pytest.mark.kills("pause-is-asked-for-each-time")
 def test_nothing_paused_costs_no_statement(parts: Sendcode, service: Service) -> None:
     """Ten starts and ten deliveries ask once for what is paused, not once each."""
     asked = 0
@@ -121,6 +126,7 @@ def test_nothing_paused_costs_no_statement(parts: Sendcode, service: Service) ->
     assert (before, asked) == (1, 1)
 
 
+@pytest.mark.kills("paused-is-promised")
 def test_a_start_to_what_is_paused_is_refused(parts: Sendcode, service: Service) -> None:
     """A start that nothing would come of is refused at once, counts against no limit and writes
     nothing; one in a paused queue is accepted and held."""
@@ -174,6 +180,7 @@ def test_a_paused_sender_is_passed_over(
         start(parts, service, AMERICAN)
 
 
+@pytest.mark.kills("pause-never-ends")
 def test_it_ends_by_itself(parts: Sendcode, service: Service) -> None:
     """After its time nothing is held any more; the relay writes down that it ended."""
     pause(parts, *COUNTRY, until=60)
@@ -213,6 +220,7 @@ def test_a_dry_run_tells_and_does_nothing(parts: Sendcode, service: Service) -> 
     assert len(parts.operations.pauses.all()) == 1
 
 
+@pytest.mark.kills("number-in-the-audit-log")
 def test_the_log_says_who_why_and_what_was_before(parts: Sendcode) -> None:
     """Each change has an entry with who, where from, why, before and after; a number in the
     reason is not kept."""

@@ -8,6 +8,9 @@ RELAY = "tests/integration/test_relay.py::"
 RECEIPTS = "tests/integration/test_receipts.py::"
 SENDERS = "tests/integration/test_senders.py::"
 GUARDS = "tests/integration/test_guards.py::"
+PAUSES = "tests/integration/test_pauses.py::"
+BLOCKS = "tests/integration/test_blocks.py::"
+OPERATING = "tests/integration/test_operating.py::"
 CORRECTNESS = "tests/integration/test_correctness.py::"
 
 MODEL = "tests/integration/model/test_model.py::test_any_steps_in_any_order_keep_the_promises"
@@ -446,5 +449,112 @@ MUTANTS = (
         "_CODE.fullmatch(code)",
         "_CODE.search(code)",
         VERIFICATIONS + "test_malformed_codes_are_refused_uncounted",
+    ),
+    # What operators stop stays stopped, and what they do is done once and written down.
+    _mutant(
+        "paused-is-claimed",
+        ROWS,
+        "CLAIM.where(held.free()) if held.holds else CLAIM",
+        "CLAIM",
+        PAUSES + "test_what_is_paused_is_kept_and_goes_out_at_resume",
+        PAUSES + "test_a_pause_of_one_country_stops_no_other",
+    ),
+    _mutant(
+        "paused-is-published",
+        "worker/relay.py",
+        "_DUE.where(held.free()) if held.holds else _DUE",
+        "_DUE",
+        PAUSES + "test_the_relay_publishes_nothing_that_is_held",
+    ),
+    _mutant(
+        "paused-is-promised",
+        "worker/verifications/start.py",
+        "        held.refuse(channel, country)\n",
+        "        pass\n",
+        PAUSES + "test_a_start_to_what_is_paused_is_refused",
+    ),
+    _mutant(
+        "pause-is-known-too-late",
+        "worker/holds.py",
+        "FRESH = 1.0",
+        "FRESH = 60.0",
+        PAUSES + "test_every_process_knows_within_two_seconds",
+    ),
+    _mutant(
+        "pause-is-asked-for-each-time",
+        "worker/holds.py",
+        "FRESH = 1.0",
+        "FRESH = -100.0",
+        PAUSES + "test_nothing_paused_costs_no_statement",
+    ),
+    _mutant(
+        "pause-never-ends",
+        "worker/holds.py",
+        "or_(_p.until.is_(None), _p.until > then_ms())",
+        "or_(_p.until.is_(None), _p.until > 0)",
+        PAUSES + "test_it_ends_by_itself",
+    ),
+    _mutant(
+        "blocked-number-is-sent-to",
+        JOB,
+        'if job["blocked"] or ',
+        "if ",
+        BLOCKS + "test_what_waits_for_a_blocked_number_fails",
+    ),
+    _mutant(
+        "blocked-number-starts",
+        "worker/verifications/start.py",
+        'if seen[0]["blocked"]:',
+        "if False:",
+        BLOCKS + "test_a_start_to_what_is_blocked_is_refused",
+    ),
+    _mutant(
+        "safe-list-passes-no-prefix",
+        "worker/holds.py",
+        "return connection.execute(vouched).first() is None",
+        "return True",
+        BLOCKS + "test_the_safe_list_opens_a_prefix_and_no_number",
+    ),
+    _mutant(
+        "retried-beside-a-newer-one",
+        "worker/operations/sending.py",
+        '_d.sid >= bindparam("sid")',
+        '_d.sid == bindparam("sid")',
+        OPERATING + "test_an_older_failure_is_not_retried_beside_a_newer_one",
+    ),
+    _mutant(
+        "retried-by-each",
+        "worker/operations/sending.py",
+        "                known = self._repeated(connection, row, wanted)\n                if known",
+        "                known = None\n                if known",
+        OPERATING + "test_it_is_sent_again_once",
+    ),
+    _mutant(
+        "limits-overridden-by-anybody",
+        "worker/operations/words.py",
+        "if not by.admin:",
+        "if False:",
+        OPERATING + "test_limits_hold_unless_an_admin_overrides_them",
+    ),
+    _mutant(
+        "shown-and-not-written-down",
+        "worker/operations/numbers.py",
+        '            write_down(connection, by, "reveal", row.sid, reason, after=after)\n',
+        "            pass\n",
+        OPERATING + "test_a_number_is_shown_once_it_is_in_the_log",
+    ),
+    _mutant(
+        "number-in-the-audit-log",
+        "worker/audit.py",
+        '_NUMBER.sub("[number]", " ".join(text.split()))',
+        '" ".join(text.split())',
+        PAUSES + "test_the_log_says_who_why_and_what_was_before",
+    ),
+    _mutant(
+        "circuit-by-hand-is-forgotten",
+        "worker/circuits.py",
+        "if found[3] == 'open' then",
+        "if found[3] == 'x' then",
+        OPERATING + "test_a_circuit_by_hand",
     ),
 )

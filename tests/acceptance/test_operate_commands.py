@@ -1,0 +1,118 @@
+"""The commands by which operators act, beside the running processes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.acceptance.running import Up, until
+from tests.acceptance.test_cli import DONE, NOT_FOUND, REFUSED, USAGE, result, run
+from tests.acceptance.test_watch_commands import failed_code
+
+pytestmark = pytest.mark.parametrize("up", ["sqlite"], indirect=True)
+WHY = ("--reason", "tests")
+
+
+def test_pause_and_resume(up: Up) -> None:
+    """`pause` and `resume` say what they did, `pauses` lists it, `audit` says who and why; a
+    second resume has nothing to do and a dry run does nothing."""
+    words = ("country", "FR", *WHY)
+    assert result(up, "pause", *words, "--dry-run")["result"] == "would"
+    assert result(up, "pauses") == []
+    paused = result(up, "pause", *words, "--until", "30m")
+    assert (paused["result"], paused["after"]["seconds"]) == ("done", 1800)
+    (shown,) = result(up, "pauses")
+    assert (shown["kind"], shown["name"], shown["reason"]) == ("country", "FR", "tests")
+    assert [result(up, "resume", *words)["result"] for _ in range(2)] == ["done", "unchanged"]
+    entries = result(up, "audit", "--target", "country FR")
+    assert [one["action"] for one in entries] == ["pause.clear", "pause.set"]
+    assert entries[0]["address"].startswith("cli@")
+
+
+def test_a_failed_code_is_sent_again(up: Up, to: str) -> None:
+    """`retry` sends it again, once; `resend --by call` calls; `cancel` ends it; after that both
+    are refused with exit code 4."""
+    sid = failed_code(up, to)
+    made = result(up, "retry", sid, *WHY)["after"]["delivery"]
+    message = up.wait(to)
+    until(lambda: up.delivery(made)["state"] == "delivered", about="arrival")
+    assert result(up, "retry", sid, *WHY)["result"] == "unchanged"
+    result(up, "resend", made, "--by", "call", *WHY)
+    assert up.wait(to, after=message["id"])["code"] == message["code"]
+    assert result(up, "cancel", sid, *WHY)["result"] == "done"
+    code, output, errors = run(up, "retry", sid, *WHY)
+    assert (code, output, "canceled" in errors) == (REFUSED, "", True)
+
+
+def test_a_blocked_number(up: Up, to: str) -> None:
+    """`block` refuses sends until `unblock`, and nothing but `reveal` shows the number."""
+    sid = up.start_code(to)["sid"]
+    said = [run(up, "block", to, *WHY), run(up, "blocks"), run(up, "send", to)]
+    said += [run(up, "unblock", to, *WHY), run(up, "limits", "reset", to, *WHY)]
+    said += [run(up, "audit"), run(up, "reveal", sid, *WHY, "--dry-run")]
+    assert [code for code, _, _ in said] == [DONE, DONE, REFUSED, *[DONE] * 4]
+    assert to[2:] not in str(said)
+    assert run(up, "reveal", sid, *WHY)[:2] == (DONE, f"{to}\n")
+    shown = result(up, "reveal", sid, *WHY)
+    assert (shown["number"], to[2:] in json.dumps(shown["after"])) == (to, False)
+
+
+def test_a_circuit_by_hand(up: Up) -> None:
+    """`circuit` keeps it open, which `queues` shows, and lets it go."""
+    told = result(up, "circuit", "main", "call", "open", "--until", "5m", *WHY)
+    assert told["after"] == {"state": "open", "seconds": 300}
+    assert "circuit main/call open by hand" in run(up, "queues")[1]
+    assert result(up, "circuit", "main", "call", "auto", *WHY)["result"] == "done"
+    assert "circuit main/call closed" in run(up, "queues")[1]
+
+
+def test_bulk(up: Up) -> None:
+    """`bulk` counts, asks, does and waits; without an answer it does nothing."""
+    numbers = ("+447700900301", "+447700900302")
+    for to in numbers:
+        up.fault(to, fail="reject", code=21604, times=1)
+        up.start_code(to)
+    failed = "SELECT sid FROM deliveries WHERE error_code = '21604'"
+    until(lambda: len(up.rows(failed)) == len(numbers), about="failures")
+    words = ("bulk", "retry", "--error", "21604", "--state", "failed", *WHY)
+    before = up.rows("SELECT sid FROM bulk_jobs")
+    assert result(up, *words, "--dry-run")["after"]["total"] == 2
+    assert run(up, *words)[0] == 1
+    assert up.rows("SELECT sid FROM bulk_jobs") == before
+    job = result(up, *words, "--yes")
+    assert (job["state"], job["done"], job["failed"]) == ("done", 2, 0)
+    assert result(up, "bulk", "list")[0] == job
+    assert result(up, "bulk", "stop", job["sid"], *WHY)["result"] == "unchanged"
+    assert [up.wait(to)["to"] for to in numbers] == list(numbers)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("retry", "VL" + "0" * 32, *WHY), NOT_FOUND),
+        (("bulk", "show", "OJ" + "0" * 32), NOT_FOUND),
+        (("pause", "country", "FR"), USAGE),
+        (("pause", "country", "XX", *WHY), USAGE),
+        (("block", "nonsense", *WHY), USAGE),
+    ],
+)
+def test_what_cannot_be_done(up: Up, words: tuple[str, ...], code: int) -> None:
+    """What is not there or cannot be used has its exit code, no output and no traceback."""
+    found, output, errors = run(up, *words)
+    assert (found, output, "Traceback" in errors) == (code, "", False)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shells_complete(up: Up, shell: str) -> None:
+    """What completes a half-written word is there for each shell."""
+    asked = {"COMP_WORDS": "sendcode pause c", "COMP_CWORD": "c" if shell == "fish" else "2"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "from worker.cli import main; main(prog_name='sendcode')"],
+        env=up.plain | asked | {"_SENDCODE_COMPLETE": f"{shell}_complete"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert {"channel", "country"} <= set(done.stdout.replace(",", "\n").split())
