@@ -106,7 +106,7 @@ class Answers:
     def get(self, path: str) -> Any:
         return self._keep("GET", path)
 
-    def operate(self, verb: str, **values: Any) -> Any:
+    def operate(self, verb: str, /, **values: Any) -> Any:
         """An operator's verb; of `reveal` all but the number that it is to show."""
         why = {"reason": "asked for"} | values
         answer = self.up.http.post(f"/operator/v1/{verb}", json=why)
@@ -142,7 +142,10 @@ def operate(doors: Answers, to: str, sid: str) -> None:
     assert doors.operate("unblock", to=to, reason=asked)["result"] == "done"
     doors.operate("limits/reset", number=to, reason=asked)
     assert doors.post("/Verifications", To=to, Channel="sms")["status"] == "pending"
-    doors.operate("bulk", verb="cancel", error_code=to)
+    doors.operate("unblock", to=f"BK{to}")
+    for name in ("error_code", "country", "state", "channel", "verb", "by"):
+        doors.operate("bulk", **{"verb": "cancel", name: to})
+    doors.operate("bulk", verb="cancel", state="failed", reason=asked)
     for name in ("audit", "blocks", "pauses", "bulk"):
         answer = doors.up.http.get(f"/operator/v1/{name}")
         doors.kept[f"{len(doors.kept)} {name}"] = answer.content

@@ -152,7 +152,12 @@ def test_what_cannot_be_a_job(parts: Sendcode) -> None:
         ("delete", FAILED, None),
         ("resend", FAILED, None),
         ("retry", FAILED, "call"),
+        ("retry", FAILED, "7400123456"),
         ("retry", Filters(number="+447400123456"), None),
+        ("retry", Filters(error_code="7400123456"), None),
+        ("retry", Filters(state="lost"), None),
+        ("retry", Filters(channel="fax"), None),
+        ("retry", Filters(country="Britain"), None),
     ):
         with pytest.raises(InvalidParameterError):
             act.start(ANN, verb, filters, "why", channel=channel)

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 NUMBER, PREFIX = "number", "prefix"
 # Seven digits are no whole number, but for a few islands', which are read as numbers first.
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,6}", re.ASCII)
+_SID = re.compile(r"BK[0-9a-f]{32}", re.ASCII)
 _b, _n = blocks.c, blocked_numbers.c
 
 
@@ -106,9 +107,9 @@ class Blocks:
         """
         reason = clean_reason(reason)
         with self._db.begin() as connection:
-            if what.startswith("BK"):
+            if _SID.fullmatch(what):
                 sid, before = self._load(connection, what)
-                name = before["name"] if before else what[:34]
+                name = before["name"] if before else what
             else:
                 target = self._target(what)
                 sid, before = self._find(connection, target)

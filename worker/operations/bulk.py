@@ -5,6 +5,7 @@ relay that dies is followed by another, and stopping takes effect at the next on
 come after the job was made do not match, which the new ones of a retry would.
 """
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -26,7 +27,7 @@ from worker.operations.sending import Sending
 from worker.operations.words import Outcome, Result, acting, done_or_would, require_admin
 from worker.operator_tables import bulk_jobs
 from worker.records import Filters, Records
-from worker.states import Channel
+from worker.states import Channel, DeliveryState
 
 log = structlog.get_logger()
 
@@ -34,6 +35,8 @@ VERBS = ("retry", "resend", "cancel")
 BATCH = 50  # deliveries that one look finds
 TICK = 1.0  # seconds between two looks for a job
 LEASE = 5_000  # ms; one delivery takes less, and each renews it
+_COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
+_ERROR = re.compile(r"[0-9]{1,6}|[a-z][a-z0-9_]{0,31}", re.ASCII)
 _j = bulk_jobs.c
 _RUNNING = text("bulk_jobs.state = 'running'")
 _FREE = select(_j.sid).where(_RUNNING, _j.lease_until <= then_ms()).order_by(_j.sid).limit(1)
@@ -135,15 +138,16 @@ class Bulk:
         in `after`. A dry run counts.
 
         :param channel: of a resend
-        :raises InvalidParameterError: no such verb or channel, no reason, or a filter by number,
-            whose few deliveries are for `Sending`
+        :raises InvalidParameterError: no such verb or channel, no reason, an unusable filter, or
+            one by number, whose few deliveries are for `Sending`
         :raises ActionRefusedError: `not_allowed`, to override limits
         """
         reason = clean_reason(reason)
         if verb not in VERBS:
             raise InvalidParameterError("Verb", f"must be one of {', '.join(VERBS)}")
-        if (verb == "resend") != (channel in tuple(Channel)):
+        if channel not in (tuple(Channel) if verb == "resend" else (None,)):
             raise InvalidParameterError("Channel", "goes with resend, and must be sms or call")
+        _check(filters)
         if filters.number:
             raise InvalidParameterError("Number", "is no filter here: act on each of its sids")
         if override_limits:
@@ -284,6 +288,19 @@ class Bulk:
             by = Operator(job["who"], job["address"])
             write_down(connection, by, "bulk.end", job["sid"], job["reason"], after=ended)
         log.info("bulk.done", job=job["sid"], **ended)
+
+
+def _check(filters: Filters) -> None:
+    """What is kept with the job and shown can only be what a filter means."""
+    words: dict[str, tuple[str | None, bool]] = {
+        "State": (filters.state, filters.state in tuple(DeliveryState)),
+        "Channel": (filters.channel, filters.channel in tuple(Channel)),
+        "Country": (filters.country, bool(_COUNTRY.fullmatch(filters.country or ""))),
+        "Error": (filters.error_code, bool(_ERROR.fullmatch(filters.error_code or ""))),
+    }
+    for name, (value, known) in words.items():
+        if value is not None and not known:
+            raise InvalidParameterError(name, "is nothing that a delivery can have")
 
 
 def _job(row: RowMapping) -> BulkJob:
