@@ -115,9 +115,11 @@ class Holds:
                 self._lock.release()
         return self._held
 
-    def forget(self) -> None:
-        """Ask anew next time: this process has just changed something."""
-        self._read_at = float("-inf")
+    def refresh(self) -> Held:
+        """What holds, asked anew: this process has just changed something."""
+        with self._lock:
+            self._read()
+            return self._held
 
     def is_blocked_by_prefix(self, account_sid: str, number: str) -> bool:
         """Whether a blocked prefix is this number's, which is not on the account's safe list.

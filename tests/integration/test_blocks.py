@@ -31,7 +31,7 @@ def test_a_start_to_what_is_blocked_is_refused(
     assert (count(parts, "verifications"), parts.redis.keys("sendcode:limit:*")) == (0, [])
     assert start(parts, service, AMERICAN).sid
     parts.operations.blocks.unblock(ANN, what, "not after all")
-    parts.holds.forget()
+    parts.holds.refresh()
     assert start(parts, service).sid
 
 
@@ -87,7 +87,7 @@ def test_a_block_ends_by_itself(parts: Sendcode, service: Service) -> None:
     with parts.db.begin() as connection:
         for table in ("blocks", "blocked_numbers"):
             connection.execute(text(f"UPDATE {table} SET until = until - 61000"))
-    parts.holds.forget()
+    parts.holds.refresh()
     assert start(parts, service).sid
     assert parts.operations.blocks.all() == []
     parts.operations.end_overdue()

@@ -186,7 +186,7 @@ def test_it_ends_by_itself(parts: Sendcode, service: Service) -> None:
     pause(parts, *COUNTRY, until=60)
     with parts.db.begin() as connection:
         connection.execute(text("UPDATE pauses SET until = until - 61000"))
-    parts.holds.forget()
+    parts.holds.refresh()
     assert start(parts, service).sid
     assert parts.operations.pauses.all() == []
     parts.operations.end_overdue()

@@ -149,10 +149,13 @@ def shown(verification: Verification) -> dict[str, Any]:
     return with_times(values)
 
 
+_TIMES = ("at", "since", "until")
+
+
 def with_times(values: dict[str, Any]) -> dict[str, Any]:
     return {
         key: _time(value)
-        if key.endswith("_at")
+        if key.endswith("_at") or key in _TIMES
         else [with_times(one) for one in value]
         if key == "deliveries"
         else value

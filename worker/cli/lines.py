@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 from worker.circuits import Circuit
+from worker.operations import Pause
 from worker.presence import Worker
 from worker.standing import QueueStanding
 
@@ -29,10 +30,26 @@ def worker_line(workers: Sequence[Worker], silent: float | None) -> str:
     return f"worker {heard}; {len(workers)} up, {busy} of {slots} slots busy"
 
 
+def pause_line(pause: Pause) -> str:
+    until = "" if pause.until is None else f", ends in {left(pause.until)}"
+    return (
+        f"PAUSED {pause.kind} {pause.name} since {ago(pause.since)}{until}"
+        f", by {pause.paused_by}: {pause.reason}"
+    )
+
+
+def left(until: int) -> str:
+    """How long it is until `until` (ms since 1970 UTC), in the largest unit."""
+    return _span(int(until / 1000 - time.time()))
+
+
 def ago(at: int) -> str:
     """How long ago `at` (ms since 1970 UTC) was, in the largest unit: `4m ago`."""
-    seconds = max(0, int(time.time() - at / 1000))
+    return f"{_span(int(time.time() - at / 1000))} ago"
+
+
+def _span(seconds: int) -> str:
     for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
         if seconds >= size:
-            return f"{seconds // size}{unit} ago"
-    return f"{seconds}s ago"
+            return f"{seconds // size}{unit}"
+    return f"{max(0, seconds)}s"

@@ -1,13 +1,12 @@
 """What operators do: to one verification or number, to a queue, channel, country or sender."""
 
 from dataclasses import asdict, replace
-from typing import Any
 
 import click
 
 from worker.cli.acting import action, me, override, told, until
 from worker.cli.base import Group, json_option, main, output, parts, with_times
-from worker.cli.lines import ago
+from worker.cli.lines import ago, left, pause_line
 from worker.holds import PauseKind
 from worker.operations.forcing import AUTO, HOUR
 from worker.states import Channel
@@ -69,12 +68,8 @@ def resume(kind: str, name: str, reason: str, dry_run: bool) -> None:
 def pauses() -> None:
     """List what is paused."""
     found = parts().operations.pauses.all()
-    lines = [
-        f"{one.kind} {one.name}  since {ago(one.since)}{_end(one.until)}"
-        f"  by {one.paused_by}: {one.reason}"
-        for one in found
-    ]
-    output([_times(asdict(one)) for one in found], "\n".join(lines) or "nothing is paused")
+    lines = "\n".join(pause_line(one) for one in found)
+    output([with_times(asdict(one)) for one in found], lines or "nothing is paused")
 
 
 @main.command()
@@ -100,11 +95,12 @@ def blocks() -> None:
     """List the blocked numbers, masked, and prefixes."""
     found = parts().operations.blocks.all()
     lines = [
-        f"{one.sid}  {one.kind} {one.name}  since {ago(one.since)}{_end(one.until)}"
-        f"  by {one.blocked_by}: {one.reason}"
+        f"{one.sid}  {one.kind} {one.name}  since {ago(one.since)}"
+        + ("" if one.until is None else f", ends in {left(one.until)}")
+        + f"  by {one.blocked_by}: {one.reason}"
         for one in found
     ]
-    output([_times(asdict(one)) for one in found], "\n".join(lines) or "nothing is blocked")
+    output([with_times(asdict(one)) for one in found], "\n".join(lines) or "nothing is blocked")
 
 
 @main.command()
@@ -164,15 +160,4 @@ def audit(
         f" {one.reason}"
         for one in found
     ]
-    output([_times(asdict(one)) for one in found], "\n".join(lines) or "none")
-
-
-def _end(until: int | None) -> str:
-    return "" if until is None else f", until {with_times({'until_at': until})['until_at']}"
-
-
-def _times(values: dict[str, Any]) -> dict[str, Any]:
-    """The times of an entry as text, under the same names."""
-    named = {f"{name}_at": values[name] for name in ("since", "until", "at") if name in values}
-    texts = with_times(named)
-    return values | {name.removesuffix("_at"): text for name, text in texts.items()}
+    output([with_times(asdict(one)) for one in found], "\n".join(lines) or "none")

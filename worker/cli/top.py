@@ -8,9 +8,10 @@ import click
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from worker.cli.base import json_option, main, output, parts, with_times
-from worker.cli.lines import ago, circuit_line, worker_line
+from worker.cli.lines import ago, circuit_line, pause_line, worker_line
 from worker.wiring import Sendcode
 
 RECENT = 60  # seconds whose deliveries are counted
@@ -45,6 +46,7 @@ def look(ours: Sendcode) -> dict[str, Any]:
     """Everything on the screen; a few bounded statements and broker commands."""
     standing = ours.standing
     return {
+        "pauses": ours.operations.pauses.all(),
         "queues": standing.queues(),
         "deliveries": standing.states(RECENT),
         "workers": standing.workers(),
@@ -69,6 +71,7 @@ def screen(seen: dict[str, Any]) -> RenderableType:
         )
     states = "  ".join(f"{state} {n}" for state, n in sorted(seen["deliveries"].items()))
     return Group(
+        *(Text(pause_line(pause), style="bold red") for pause in seen["pauses"]),
         queues,
         f"last minute: {states or 'no deliveries'}",
         worker_line(seen["workers"], seen["worker_silent_seconds"]),

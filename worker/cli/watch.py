@@ -7,7 +7,7 @@ import click
 
 from worker import failures as rooms
 from worker.cli.base import json_option, main, output, parts, with_times
-from worker.cli.lines import ago, circuit_line, queue_line, worker_line
+from worker.cli.lines import ago, circuit_line, pause_line, queue_line, worker_line
 from worker.records import Filters
 from worker.states import Channel, DeliveryState
 
@@ -37,16 +37,18 @@ _since = click.option(
 @main.command()
 @json_option
 def queues() -> None:
-    """Show what waits, comes later and is in flight, the workers and the circuits."""
-    standing = parts().standing
+    """Show what is paused, waits, comes later and is in flight, workers and circuits."""
+    ours = parts()
+    standing, paused = ours.standing, ours.operations.pauses.all()
     found, circuits, workers = standing.queues(), standing.circuits(), standing.workers()
     silent = standing.silent_seconds()
-    lines = [queue_line(queue) for queue in found]
+    lines = [pause_line(pause) for pause in paused] + [queue_line(queue) for queue in found]
     lines += [circuit_line(circuit) for circuit in circuits]
     lines += [f"worker {w.name} {w.busy} of {w.slots} slots busy" for w in workers]
     lines.append(worker_line(workers, silent))
     output(
         {
+            "pauses": [with_times(asdict(pause)) for pause in paused],
             "queues": [asdict(queue) for queue in found],
             "circuits": [with_times(asdict(circuit)) for circuit in circuits],
             "workers": [asdict(worker) for worker in workers],

@@ -95,7 +95,8 @@ class Blocks:
             if not dry_run:
                 self._set(connection, by, target, sid, reason, until)
                 write_down(connection, by, "block.set", target.name, reason, before, after)
-        self._holds.forget()
+        if not dry_run:
+            self._holds.refresh()
         return Outcome("block.set", target.name, done_or_would(dry_run), before, after)
 
     @acting("block.clear")
@@ -119,13 +120,16 @@ class Blocks:
             if not dry_run:
                 connection.execute(delete(blocks).where(_b.sid == sid))
                 write_down(connection, by, "block.clear", name, reason, before)
-        self._holds.forget()
+        if not dry_run:
+            self._holds.refresh()
         return Outcome("block.clear", name, done_or_would(dry_run), before)
 
     def end_overdue(self) -> None:
         """Delete blocks whose time is over; they refuse nothing any more even before this."""
-        with self._db.statement() as connection:
-            connection.execute(delete(blocks).where(_b.until <= then_ms()))
+        overdue = _b.until <= then_ms()
+        with self._db.statement() as connection:  # a look locks nobody out, a DELETE of none does
+            if connection.execute(select(_b.sid).where(overdue).limit(1)).first() is not None:
+                connection.execute(delete(blocks).where(overdue))
 
     def _target(self, what: str) -> _Target:
         try:

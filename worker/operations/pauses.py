@@ -1,6 +1,6 @@
 """Pause and resume: what is paused is kept unsent, and goes out at resume if it still lives."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -97,8 +97,9 @@ class Pauses:
                 self._set(connection, by, kind, name, reason, until)
                 write_down(connection, by, "pause.set", f"{kind} {name}", reason, before, after)
         if not dry_run:
-            self._holds.forget()
-            self._let_plans_go_on(kind)
+            held = self._holds.refresh()
+            if kind in (PauseKind.CHANNEL, PauseKind.SENDER):
+                self._let_plans_go_on(held.channels)
             log.warning("pause.set", kind=kind, name=name, seconds=until, by=by.name)
         return Outcome("pause.set", f"{kind} {name}", done_or_would(dry_run), before, after)
 
@@ -121,7 +122,7 @@ class Pauses:
                 connection.execute(delete(pauses).where(*_THIS), {"b_kind": kind, "b_name": name})
                 write_down(connection, by, "pause.clear", target, reason, before)
         if not dry_run:
-            self._holds.forget()
+            self._holds.refresh()
             log.warning("pause.cleared", kind=kind, name=name, by=by.name)
         return Outcome("pause.clear", target, done_or_would(dry_run), before)
 
@@ -174,13 +175,10 @@ class Pauses:
             statement.on_conflict_do_update(index_elements=["kind", "name"], set_=values)
         )
 
-    def _let_plans_go_on(self, kind: str) -> None:
-        if kind not in (PauseKind.CHANNEL, PauseKind.SENDER):
-            return
-        channels = sorted(self._holds.now().channels)
+    def _let_plans_go_on(self, channels: Collection[str]) -> None:
         if channels:
             with self._db.statement() as connection:
-                connection.execute(_PLANS_GO_ON, {"b_channels": channels})
+                connection.execute(_PLANS_GO_ON, {"b_channels": sorted(channels)})
 
 
 def _find(connection: Connection, kind: str, name: str) -> dict[str, Any] | None:

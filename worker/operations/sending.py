@@ -195,7 +195,7 @@ class Sending:
         with self._db.statement() as connection:
             row = self._row(connection, sid)
             wanted = channel or Channel(row["channel"])
-            _check_alive(row)
+            _check_code(row)
             known = self._repeated(connection, row, wanted)
         before = {"delivery": row["sid"], "channel": row["channel"], "state": row["state"]}
         if known is not None:
@@ -211,6 +211,7 @@ class Sending:
                 # Under the verification's lock, so that of two operators the second finds what
                 # the first has made, and the limits count it once.
                 connection.execute(_LOCK, {"sid": row["verification"]})
+                _check_code(self._row(connection, row["sid"]))
                 known = self._repeated(connection, row, wanted)
                 if known is not None:
                     return Outcome(
@@ -249,8 +250,6 @@ class Sending:
         return None if found is None else str(found)
 
     def _check(self, row: RowMapping, channel: Channel) -> None:
-        if row["own_code"] and row["code_gone"]:
-            raise ActionRefusedError("code_gone", "the backend's own code is not kept any more")
         if row["pays"] and channel is Channel.CALL:
             raise PaymentError(by_call=True)
         number = self._keyring.open_number(row["key_id"], row["number_sealed"], row["verification"])
@@ -283,7 +282,10 @@ class Sending:
             self._limits.release(limits)
 
 
-def _check_alive(row: RowMapping) -> None:
+def _check_code(row: RowMapping) -> None:
+    """The code lives and is there to be sent."""
     if not row["alive"]:
         ended = "expired" if row["status"] == PENDING else row["status"]
         raise ActionRefusedError(ended, f"the code's life is over: {ended}")
+    if row["own_code"] and row["code_gone"]:
+        raise ActionRefusedError("code_gone", "the backend's own code is not kept any more")
