@@ -144,6 +144,21 @@ def test_what_is_refused_is_counted_as_failed(
     assert (job.state, job.done, job.failed) == ("done", 2, 1)
 
 
+def test_one_that_breaks_keeps_no_other_back(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """A match whose row cannot be read counts as failed, and the job goes on and ends."""
+    sids = fail(parts, service, provider, 3)
+    owner = delivery(parts, sids[1]).verification_sid
+    with parts.db.begin() as connection:
+        connection.execute(
+            text("UPDATE verifications SET number_sealed = code_digest WHERE sid = :sid"),
+            {"sid": owner},
+        )
+    job = finish(parts, begin(parts))
+    assert (job.state, job.done, job.failed) == ("done", 2, 1)
+
+
 def test_what_cannot_be_a_job(parts: Sendcode) -> None:
     """No verb, no channel of a resend, a number as filter, or limits overridden by no admin: no
     job. Where nothing matches there is none either."""

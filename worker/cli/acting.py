@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from worker.audit import Operator
-from worker.cli.base import json_option, output
+from worker.cli.base import json_option, output, with_times
 from worker.cli.watch import Span
 from worker.operations import Outcome, Result
 
@@ -40,7 +40,7 @@ def told(outcome: Outcome) -> None:
     """Print what came of an action, without the number of `reveal`."""
     values = asdict(outcome)
     del values["number"]
-    facts = outcome.after if outcome.after is not None else outcome.before
-    shown = [f"{name} {value}" for name, value in (facts or {}).items() if value is not None]
+    facts = with_times(outcome.after or outcome.before or {})
+    shown = [f"{name} {value}" for name, value in facts.items() if value not in (None, "")]
     line = f"{outcome.action} {outcome.target}: {_WORDS[outcome.result]}"
     output(values, line + (f" ({', '.join(shown)})" if shown else ""))

@@ -263,9 +263,12 @@ class Bulk:
         }
         try:
             outcome = acts[job["verb"]]()
-        except LimitsUnavailableError:
+        except (LimitsUnavailableError, *UNAVAILABLE):
             raise
-        except SendcodeError:
+        except Exception as error:
+            # One that cannot be done, whatever the reason, keeps none of the others back.
+            if not isinstance(error, SendcodeError):
+                log.error("bulk.crashed", job=job["sid"], delivery=sid, reason=type(error).__name__)
             return {"b_failed": 1}
         return {_COUNTS[outcome.result]: 1}
 
