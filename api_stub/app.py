@@ -13,6 +13,8 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from api_stub import callbacks, errors, health, metrics, operator_v1, sandbox_door
+from api_stub.authy_v1 import application, phones, tokens, users
+from api_stub.authy_v1 import errors as authy_errors
 from api_stub.parameters import BodyLimit
 from api_stub.verify_v2 import (
     api_keys,
@@ -47,7 +49,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="sendcode",
         version=__version__,
-        description="One-time codes by SMS and voice call, in Twilio Verify v2's wire shape.",
+        description="One-time codes by SMS and voice call, in Twilio Verify v2's wire shape."
+        " Authy's v1 is answered too, under /protected/json.",
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
@@ -55,8 +58,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.parts = Sendcode(settings)
-    app.add_middleware(BodyLimit)
-    errors.install(app)
+    app.add_middleware(BodyLimit, faces=authy_errors.FACES)
+    errors.install(app, authy_errors.FACES)
     app.include_router(verifications.direct)  # first, since routes are looked through in order
     app.include_router(health.router)
     app.include_router(metrics.router)
@@ -76,6 +79,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ):
         app.include_router(resource.router)
     app.include_router(operator_v1.router)
+    for authy in (users, tokens, phones, application):
+        app.include_router(authy.router)
     app.include_router(callbacks.router)
     if settings.provider == "sandbox":
         app.include_router(sandbox_door.router)

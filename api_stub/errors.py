@@ -1,7 +1,7 @@
 """Errors on the wire: Twilio's envelope, its codes, and never a number or a code in a message."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -244,11 +244,23 @@ def _factor_refused(error: FactorRefusedError) -> ApiError:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error in the envelope."""
+Faces = Mapping[str, Callable[[Request, Exception], JSONResponse]]
+"""By the beginning of their paths, the doors whose errors do not have Twilio's envelope."""
 
-    async def answer(request: Request, error: Exception) -> JSONResponse:
-        return translate(request, error).response()
+
+def answer(faces: Faces, request: Request, error: Exception) -> JSONResponse:
+    """An error as the door says it that the request came to."""
+    for prefix, face in faces.items():
+        if request.url.path.startswith(prefix):
+            return face(request, error)
+    return translate(request, error).response()
+
+
+def install(app: FastAPI, faces: Faces) -> None:
+    """Answer every error in its door's envelope."""
+
+    async def answered(request: Request, error: Exception) -> JSONResponse:
+        return answer(faces, request, error)
 
     for kind in (
         ApiError,
@@ -277,4 +289,4 @@ def install(app: FastAPI) -> None:
         RequestValidationError,
         Exception,
     ):
-        app.add_exception_handler(kind, answer)
+        app.add_exception_handler(kind, answered)

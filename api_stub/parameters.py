@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_stub.errors import ApiError, invalid
+from api_stub.errors import ApiError, Faces, answer, invalid
 
 MAX_BODY = 64 * 1024
 MAX_VALUE = 4096
@@ -166,8 +166,9 @@ def _json_object(body: bytes) -> dict[str, Any]:
 class BodyLimit:
     """Refuses a body over `MAX_BODY` bytes before anything reads it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, faces: Faces) -> None:
         self._app = app
+        self._faces = faces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -175,7 +176,8 @@ class BodyLimit:
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > MAX_BODY:
-            await _too_large().response()(scope, receive, send)
+            refusal = answer(self._faces, Request(scope), _too_large())
+            await refusal(scope, receive, send)
             return
         seen = 0
 

@@ -171,3 +171,41 @@ events = Table(  # what is still to be told; a row goes when it was
     Index(None, "next_try_at"),
     Index(None, "created_at"),
 )
+
+# Authy v1: an application is a service, with keys and users of its own.
+
+authy_keys = Table(
+    "authy_keys",
+    metadata,
+    Column("sid", String(34), primary_key=True),
+    Column("account_sid", String(34), nullable=False),
+    Column(
+        "service_sid", String(34), ForeignKey("services.sid", ondelete="CASCADE"), nullable=False
+    ),
+    Column("friendly_name", String(64), nullable=False),
+    Column("key_digest", LargeBinary(32), nullable=False),  # SHA-256
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_used_at", BigInteger),  # to the minute
+    Column("revoked_at", BigInteger),
+    Index("uq_authy_keys_digest", "key_digest", unique=True),
+    Index(None, "account_sid", "sid"),
+    Index(None, "service_sid"),
+)
+
+authy_users = Table(
+    "authy_users",
+    metadata,
+    Column("service_sid", String(34), ForeignKey("services.sid"), primary_key=True),
+    Column("authy_id", BigInteger, primary_key=True, autoincrement=False),
+    Column(
+        "entity_sid", String(34), ForeignKey("entities.sid", ondelete="CASCADE"), nullable=False
+    ),
+    Column("key_id", String(16), nullable=False),  # the secret key behind the next three
+    Column("number_index", LargeBinary(32), nullable=False),
+    Column("number_sealed", LargeBinary, nullable=False),
+    Column("email_sealed", LargeBinary, nullable=False),
+    Column("confirmed_at", BigInteger),  # the first right token
+    Column("created_at", BigInteger, nullable=False),
+    Index("uq_authy_users_number", "service_sid", "number_index", unique=True),
+    Index("uq_authy_users_entity", "entity_sid", unique=True),
+)

@@ -92,6 +92,12 @@ def carrier(e164: str) -> tuple[str | None, str | None]:
     return _TYPES.get(phonenumbers.number_type(number)), name
 
 
+def split(e164: str) -> tuple[int, str]:
+    """The calling code and the digits after it."""
+    code = phonenumbers.parse(e164).country_code or 0
+    return code, e164[len(str(code)) + 1 :]
+
+
 def mask(e164: str) -> str:
     """The number as it may be shown: country code and last two digits, `+44********01`."""
     code = next(

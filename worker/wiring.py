@@ -16,6 +16,7 @@ from worker import celery_app, tracing
 from worker.api_keys import ApiKeys
 from worker.attempts import Attempts
 from worker.audit import Audit
+from worker.authy import AuthyKeys, AuthyUsers, Figures
 from worker.circuits import Circuits
 from worker.codes import Keyring
 from worker.db import Database
@@ -117,6 +118,18 @@ class Sendcode:
     @cached_property
     def api_keys(self) -> ApiKeys:
         return ApiKeys(self.db)
+
+    @cached_property
+    def authy_keys(self) -> AuthyKeys:
+        return AuthyKeys(self.db)
+
+    @cached_property
+    def authy_users(self) -> AuthyUsers:
+        return AuthyUsers(self.db, self.keyring)
+
+    @cached_property
+    def authy_figures(self) -> Figures:
+        return Figures(self.db, self.settings.retention_days)
 
     @cached_property
     def attempts(self) -> Attempts:

@@ -442,6 +442,13 @@ MUTANTS = (
         "return True",
         "tests/unit/test_routes.py::test_every_route_but_the_open_ones_refuses_a_stranger",
     ),
+    _mutant(
+        "any-token-for-a-new-user",
+        "api_stub/authy_v1/tokens.py",
+        "        if right:\n            parts.authy_users.confirm(user)",
+        "        if right or not user.confirmed:\n            parts.authy_users.confirm(user)",
+        "tests/integration/test_authy.py::test_no_token_passes_for_a_new_user",
+    ),
     # 6. Bad input changes nothing.
     _mutant(
         "lenient-code",

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused (limit, wron
 from worker.cli import (
     api_keys,
     bulk,
+    authy,
     codes,
     doctor,
     factors,
@@ -23,6 +24,7 @@ from worker.cli.base import main
 __all__ = [
     "api_keys",
     "bulk",
+    "authy",
     "codes",
     "doctor",
     "factors",

@@ -8,6 +8,7 @@ import click
 from sqlalchemy import Table, func, select
 
 from worker.cli.base import Group, json_option, main, output, parts
+from worker.door_tables import authy_users
 from worker.models import factors, verifications
 from worker.wiring import Sendcode
 
@@ -43,7 +44,8 @@ def keys_account() -> None:
 def keys_list() -> None:
     """List the configured keys and how many rows still need each."""
     ours = parts()
-    counts = {"verifications": _used(ours, verifications), "factors": _used(ours, factors)}
+    tables = {"verifications": verifications, "factors": factors, "authy_users": authy_users}
+    counts = {name: _used(ours, table) for name, table in tables.items()}
     kids = [*ours.keyring.kids]
     kids += sorted({kid for used in counts.values() for kid in used} - set(kids))
     rows = [
@@ -55,7 +57,8 @@ def keys_list() -> None:
     output(
         rows,
         "\n".join(
-            f"{row['kid']:<16} {row['verifications']} verifications, {row['factors']} factors"
+            f"{row['kid']:<16} {row['verifications']} verifications, {row['factors']} factors,"
+            f" {row['authy_users']} Authy users"
             + (", writes" if row["writes"] else "")
             + (", NOT CONFIGURED: what it sealed cannot be read" if row.get("missing") else "")
             for row in rows

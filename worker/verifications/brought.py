@@ -25,6 +25,7 @@ from worker.verifications.words import Start
 
 RATE_LIMIT = "rate_limit."  # before the name of a service's own limit
 MAX_AMOUNT, MAX_PAYEE = 20, 40
+CODE_LENGTHS = range(4, 11)
 _CODE = re.compile(r"[0-9]{4,10}", re.ASCII)
 _SEND_DIGITS = re.compile(r"[0-9#*wW]{1,32}", re.ASCII)
 _PUNCTUATION = frozenset(" .,'’-&_()+!/")
@@ -88,6 +89,8 @@ class Brought(Requests):
                 raise InvalidParameterError("SendDigits", "goes with channel call only")
             if not _SEND_DIGITS.fullmatch(wanted.send_digits):
                 raise InvalidParameterError("SendDigits", "must be 1 to 32 of 0-9 # * w")
+        if wanted.code_length is not None and wanted.code_length not in CODE_LENGTHS:
+            raise InvalidParameterError("CodeLength", "must be from 4 to 10")
         self._check_payment(wanted, bool(kept.get("psd2_enabled")))
 
     def _check_payment(self, wanted: Start, enabled: bool) -> None:

@@ -104,6 +104,7 @@ class Requests(Base):
             "code": wanted.custom_code,
             "payment": wanted.payment and json.dumps([*wanted.payment]),
             "digits": wanted.send_digits,
+            "length": wanted.code_length and str(wanted.code_length),
         }
         later = (f"{name}={value}" for name, value in given.items() if value)
         return self._keyring.number_indexes("\0".join(("request", *values, *later)))

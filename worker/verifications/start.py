@@ -347,7 +347,7 @@ class Starting(Brought):
         if live:  # an overdue one that the relay has not ended yet keeps the place
             self._expire(connection, values["service_sid"], indexes)
         sid, kid, salt = new_sid("VE"), self._keyring.kid, new_salt()
-        length = service["code_length"]
+        length = wanted.code_length or service["code_length"]
         code = wanted.custom_code or self._keyring.derive_code(kid, salt, length)
         row = {
             "sid": sid,

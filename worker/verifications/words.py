@@ -57,6 +57,7 @@ class Start:
 
     :param to: a number in any international spelling
     :param rate_limits: by the service's names, the values that this start is counted under
+    :param code_length: digits of a new code; None is the service's setting. A resend keeps its code
     :param request_id: the same one twice, with the same values, is one verification
     """
 
@@ -71,4 +72,5 @@ class Start:
     payment: Payment | None = None
     send_digits: str | None = None
     rate_limits: Mapping[str, str] = field(default_factory=dict, repr=False)
+    code_length: int | None = None
     request_id: str | None = None
