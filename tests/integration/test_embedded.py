@@ -148,7 +148,7 @@ def test_home_is_private_and_kept(tmp_path: Path) -> None:
 
 
 def test_dev_env_has_the_documented_lines(tmp_path: Path) -> None:
-    """`dev.env` holds its four lines in order, and another port changes the URL alone."""
+    """`dev.env` holds its five lines in order, and another port changes the URL alone."""
     home = Home(tmp_path / "home")
     home.publish(SENDCODE_URL="http://127.0.0.1:1")
     before = dict(home.public)
@@ -159,6 +159,7 @@ def test_dev_env_has_the_documented_lines(tmp_path: Path) -> None:
         "SENDCODE_ACCOUNT_SID",
         "SENDCODE_AUTH_TOKEN",
         "SENDCODE_SERVICE_SID",
+        "SENDCODE_AUTHY_API_KEY",
     ]
     assert before | {"SENDCODE_URL": "http://127.0.0.1:2"} == home.public
     assert re.fullmatch(r"AC[0-9a-f]{32}", home.public["SENDCODE_ACCOUNT_SID"])

@@ -2,6 +2,9 @@
 
 import itertools
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
@@ -9,7 +12,10 @@ from fastapi.testclient import TestClient
 
 from api_stub.app import create_app
 from api_stub.auth import Caller
+from api_stub.authy_v1.access import Application
+from api_stub.authy_v1.errors import FACES
 from tests.unit.test_settings import COMPLETE
+from worker import migrations
 from worker.settings import load
 
 # Open on purpose: health asks nothing about anybody, the documents are public, callbacks prove
@@ -113,6 +119,27 @@ SCOPES = {
     ("POST", "/operator/v1/bulk/{sid}/stop"): "admin",
     ("GET", "/operator/v1/audit"): "admin",
 }
+# The Authy door, where a key opens its own application and everything in it.
+PROTECTED = "/protected/json"
+AUTHY = {
+    ("POST", f"{PROTECTED}/users/new"),
+    ("GET", f"{PROTECTED}/users/{{authy_id}}/status"),
+    ("POST", f"{PROTECTED}/users/{{authy_id}}/delete"),
+    ("POST", f"{PROTECTED}/users/{{authy_id}}/remove"),
+    ("POST", f"{PROTECTED}/users/delete/{{authy_id}}"),
+    ("POST", f"{PROTECTED}/users/{{authy_id}}/secret"),
+    ("GET", f"{PROTECTED}/sms/{{authy_id}}"),
+    ("GET", f"{PROTECTED}/call/{{authy_id}}"),
+    ("GET", f"{PROTECTED}/verify/{{token}}/{{authy_id}}"),
+    ("POST", f"{PROTECTED}/phones/verification/start"),
+    ("GET", f"{PROTECTED}/phones/verification/check"),
+    ("GET", f"{PROTECTED}/phones/verification/status"),
+    ("GET", f"{PROTECTED}/phones/info"),
+    ("GET", f"{PROTECTED}/app/details"),
+    ("GET", f"{PROTECTED}/app/stats"),
+    ("POST", "/2010-04-01/Accounts/{api_key}/SMS/Messages/{sms_id}/Feedback.json"),
+}
+AUTHY_PATHS = {path for _, path in AUTHY}
 # What compares a code goes through the one check that counts.
 COMPARES = {"/v2/Services/{service_sid}/VerificationCheck", f"{ENTITY}/BackupCodes/Check"}
 # What may show a secret, and what compares a code of an authenticator app.
@@ -132,7 +159,7 @@ def test_every_route_but_the_open_ones_refuses_a_stranger() -> None:
     client = TestClient(APP, raise_server_exceptions=False)
     strangers = [{}, {"Authorization": "Basic !!"}, {"Authorization": "Bearer x"}]
     for route, headers in itertools.product(_all_routes(), strangers):
-        if route.path in OPEN:
+        if route.path in OPEN | AUTHY_PATHS:
             continue
         filled = route.path.replace("{identity}", "user-0001")
         path = re.sub(r"{\w+}", "VA" + "0" * 32, filled)
@@ -141,6 +168,51 @@ def test_every_route_but_the_open_ones_refuses_a_stranger() -> None:
             assert answer.status_code == 401, (method, route.path)
             assert answer.json()["code"] == 20003
             assert answer.headers["www-authenticate"].startswith("Basic")
+
+
+def test_every_authy_route_asks_for_a_key() -> None:
+    """Each route of the Authy door finds the application by its key, once, and first."""
+    found = set()
+    for route in _all_routes():
+        if not route.path.startswith(tuple(FACES)):
+            continue
+        asked = [type(d.call) for d in route.dependant.dependencies]
+        assert asked[:1] == [Application], route.path
+        assert Application not in asked[1:]
+        found |= {(method, route.path) for method in route.methods or ()}
+    assert found == AUTHY
+
+
+def test_every_authy_route_refuses_a_stranger(client: TestClient) -> None:
+    """Without a right key every route answers Authy's one 401, the account's token too."""
+    strangers: list[dict[str, Any]] = [
+        {},
+        {"headers": {"X-Authy-API-Key": "0" * 64}},
+        {"params": {"api_key": "' OR 1=1"}},
+        {"auth": (COMPLETE["account_sid"], COMPLETE["auth_token"])},
+    ]
+    for method, path in sorted(AUTHY):
+        filled = re.sub(r"{\w+}", "1" * 7, path)
+        for stranger in strangers:
+            answer = client.request(method, filled, **stranger)
+            assert (answer.status_code, answer.json()) == (
+                401,
+                {
+                    "message": "Invalid API key",
+                    "success": False,
+                    "errors": {"message": "Invalid API key"},
+                    "error_code": "60001",
+                },
+            ), path
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    """The doors over a migrated database, which a key is looked for in."""
+    app = create_app(load(**COMPLETE | {"database_url": f"sqlite:///{tmp_path / 'db'}"}))
+    migrations.upgrade(app.state.parts.db)
+    yield TestClient(app, raise_server_exceptions=False)
+    app.state.parts.db.close()
 
 
 def _all_routes() -> list[APIRoute]:
@@ -158,7 +230,7 @@ def test_every_route_asks_for_its_scope() -> None:
     """Each route asks for exactly the scope in the table; one without a scope fails by name."""
     found = {}
     for route in _all_routes():
-        if route.path in OPEN:
+        if route.path in OPEN | AUTHY_PATHS:
             continue
         scopes = [d.call.scope for d in route.dependant.dependencies if isinstance(d.call, Caller)]
         assert len(scopes) == 1, f"{route.path} asks for no scope, or for several"

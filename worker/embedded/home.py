@@ -12,6 +12,7 @@ PUBLIC = (
     "SENDCODE_ACCOUNT_SID",
     "SENDCODE_AUTH_TOKEN",
     "SENDCODE_SERVICE_SID",
+    "SENDCODE_AUTHY_API_KEY",
 )
 SECRET = ("SENDCODE_SECRET_KEYS", "SENDCODE_TWILIO_ACCOUNT_SID", "SENDCODE_TWILIO_AUTH_TOKEN")
 
@@ -101,4 +102,4 @@ def _made(key: str) -> str:
         return secrets.token_hex(16)
     if key == "SENDCODE_SECRET_KEYS":
         return f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}"
-    return ""  # the URL and the service come later
+    return ""  # the URL, the service and its Authy key come later

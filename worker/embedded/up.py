@@ -89,6 +89,10 @@ def _bring_up(supervisor: Supervisor, stack: Stack) -> None:
     if needs_service:
         create = [*PYTHON, "worker.cli", "--json", "services", "create", "Example"]
         home.publish(SENDCODE_SERVICE_SID=_sid(supervisor.run("services", stack.env, create)))
+    if needs_service or not home.public["SENDCODE_AUTHY_API_KEY"]:
+        service = home.public["SENDCODE_SERVICE_SID"]
+        create = [*PYTHON, "worker.cli", "authy", "create", "dev.env", "--service", service]
+        home.publish(SENDCODE_AUTHY_API_KEY=_key(supervisor.run("authy", stack.env, create)))
     supervisor.ready()
 
 
@@ -100,6 +104,13 @@ def _sid(output: str) -> str:
     if not re.fullmatch(r"VA[0-9a-f]{32}", sid):
         raise StartError("services: the first service was not created: no sid in the answer")
     return sid
+
+
+def _key(output: str) -> str:
+    key = output.strip()
+    if not re.fullmatch(r"[0-9a-f]{64}", key):
+        raise StartError("authy: the first key was not created: no key in the answer")
+    return key
 
 
 def _show(stack: Stack, with_demo: bool) -> None:
