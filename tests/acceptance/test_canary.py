@@ -7,13 +7,16 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from psycopg import sql
 
 from tests.acceptance.authenticator import App, new_identity, read_picture
-from tests.acceptance.running import Up, wrong
+from tests.acceptance.running import Up, until, wrong
 
+AUTHY, HEADER, CANARY = "/protected/json", "X-Authy-API-Key", "canary@birds.example.com"
+STARTED = "Text message sent to +1 {}-{}-{}."
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{12,}={0,2}")
 HEX = re.compile(rb"(?:[0-9a-f]{2}){6,}")
 
@@ -207,6 +210,69 @@ def test_no_code_and_no_number_is_kept_or_said(up: Up, to: str, long_codes: None
     assert leaks == {}
     assert any(name.endswith(".aof") for name in held)
     assert any(name == "log/worker.log" for name in held)
+
+
+def test_the_authy_door_keeps_and_says_none(up: Up, to: str) -> None:
+    """After users, sends, checks and QR codes of the Authy door, with its key in queries and paths,
+    no code, number, address or key is in files, broker, database, logs or answers, but for the one
+    answer that repeats the number to its caller."""
+    key, kept = up.account["SENDCODE_AUTHY_API_KEY"], {}
+    up.http.post(up.path(), data={"CodeLength": "10", "CustomCodeEnabled": "true"})
+
+    def ask(method: str, path: str, **given: str) -> Any:
+        body = {"params": {"api_key": key}} if method == "GET" else {"headers": {HEADER: key}}
+        where = "params" if method == "GET" else "data"
+        options = {**body, where: {**body.get(where, {}), **given}}
+        answer = httpx.request(method, f"{up.url}{path}", trust_env=False, timeout=30, **options)
+        shown = answer.text.replace(STARTED.format(to[2:5], to[5:8], to[8:]), "")
+        heads = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
+        kept[f"{len(kept)} {method} {answer.status_code}"] = f"{heads}\n\n{shown}".encode()
+        return answer.json()
+
+    number = {"country_code": "1", "phone_number": to[2:]}
+    try:
+        user = ask(
+            "POST",
+            f"{AUTHY}/users/new",
+            **{"user[email]": CANARY, "user[cellphone]": to[2:], "user[country_code]": "1"},
+        )["user"]["id"]
+        ask("POST", f"{AUTHY}/users/new", **{"user[email]": CANARY, "user[cellphone]": f"{to}9"})
+        ask("GET", f"{AUTHY}/sms/{user}")
+        message = up.wait(to)
+        codes = {message["code"]}
+        ask("GET", f"{AUTHY}/call/{user}", locale=to)
+        ask("GET", f"{AUTHY}/verify/{next(wrong(message['code']))}/{user}")
+        assert ask("GET", f"{AUTHY}/verify/{message['code']}/{user}")["token"] == "is valid"
+        ask("GET", f"{AUTHY}/verify/{message['code']}/{user}")
+        ask("GET", f"{AUTHY}/users/{user}/status")
+        custom = "7319048265"
+        sent = ask(
+            "POST", f"{AUTHY}/phones/verification/start", via="sms", custom_code=custom, **number
+        )
+        message = up.wait(to, after=message["id"])
+        codes.add(message["code"])
+        path = f"/2010-04-01/Accounts/{key}/SMS/Messages/{sent['sms_id']}/Feedback.json"
+        ask("POST", path, Outcome="received")
+        ask("GET", f"{AUTHY}/phones/verification/status", **number)
+        for code in (next(wrong(custom)), custom, custom):
+            ask("GET", f"{AUTHY}/phones/verification/check", verification_code=code, **number)
+        ask("GET", f"{AUTHY}/phones/info", **number)
+        for name in ("details", "stats"):
+            ask("GET", f"{AUTHY}/app/{name}")
+        ask("POST", f"{AUTHY}/users/{user}/secret", label=f"{to}:")
+        assert len(ask("POST", f"{AUTHY}/users/{user}/secret", label="Ann")["qr_code"]) > 500
+        kept.popitem()  # the one that is to show the secret
+        up.settle()
+        until(lambda: not up.rows("SELECT sid FROM verifications WHERE code_sealed IS NOT NULL"))
+    finally:
+        up.http.post(up.path(), data={"CodeLength": "6", "CustomCodeEnabled": "false"})
+
+    wanted = [*traces(to, codes), CANARY.encode(), key.encode(), key[:40].encode()]
+    held = {**kept, **files(up), **tables(up), **broker_values(up)}
+    del held["dev.env"]  # where the key is for its user
+    leaks = {name: hits for name, value in held.items() if (hits := found(value, wanted))}
+    assert leaks == {}
+    assert str(user).encode() in b"".join(kept.values()), "the scan sees the answers"
 
 
 def secrets_of(secret: str, codes: set[str], backup: list[str]) -> "re.Pattern[bytes]":

@@ -17,7 +17,7 @@ from worker.webhooks import sign
 pytestmark = pytest.mark.parametrize("up", ["sqlite"], indirect=True)
 
 DEV = Path(__file__).resolve().parents[2] / "dev"
-DONE, USAGE, NOT_FOUND, REFUSED, UNREACHABLE = 0, 2, 3, 4, 5
+DONE, FAILED, USAGE, NOT_FOUND, REFUSED, UNREACHABLE = range(6)
 
 
 def run(up: Up, *words: str, stdin: str = "", **settings: str) -> tuple[int, str, str]:
@@ -194,6 +194,34 @@ def test_api_keys(up: Up) -> None:
         until(lambda: client.get("/v2/Services").status_code == 401, about="the key's end")
     assert run(up, "api-keys", "revoke", made["sid"])[0] == NOT_FOUND
     assert run(up, "api-keys", "create", "None", "--scope", "root")[0] == USAGE
+
+
+def test_authy(up: Up, to: str) -> None:
+    """`authy` makes a key that opens the Authy door, lists it without its text, brings users in
+    under their ids and ends the key.
+    """
+    service = up.account["SENDCODE_SERVICE_SID"]
+    made = result(up, "authy", "create", "Old code", "--service", service)
+    listed = next(k for k in result(up, "authy", "list") if k["sid"] == made["sid"])
+    assert (listed["service_sid"], listed["last_used_at"]) == (service, None)
+    assert made["key"] not in json.dumps(listed)
+    head = "authy_id,country_code,cellphone,email\n"
+    file = f"{head}1635,1,{to[2:5]}-{to[5:8]}-{to[8:]},ann@example.com\n"
+    words = ("authy", "import", "-", "--service", service)
+    assert result(up, *words, stdin=file) == {"imported": 1, "bad": 0}
+    code, output, errors = run(up, *words, stdin=f"{file}7,1,12,x\n")
+    assert (code, output) == (FAILED, "0 imported, 1 bad\n")
+    assert errors == "sendcode: line 3: cellphone is not a valid phone number\n"
+    assert run(up, *words, stdin="authy_id;cellphone\n")[0] == FAILED
+    headers = {"X-Authy-API-Key": made["key"]}
+    with httpx.Client(base_url=f"{up.url}/protected/json", headers=headers) as client:
+        assert client.get("/sms/1635").status_code == 200
+        assert client.get(f"/verify/{up.wait(to)['code']}/1635").status_code == 200
+        assert result(up, "authy", "reseal") == {"resealed": 0}
+        assert result(up, "authy", "revoke", made["sid"]) == {"revoked": True}
+        assert client.get("/sms/1635").status_code == 401
+    assert run(up, "authy", "revoke", made["sid"])[0] == NOT_FOUND
+    assert run(up, "authy", "create", "X", "--service", "VA" + "0" * 32)[0] == NOT_FOUND
 
 
 def test_webhooks(up: Up, to: str) -> None:
