@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyotp
 import pytest
 
 from tests.acceptance.running import Up, until, wrong
@@ -217,6 +219,14 @@ def test_authy(up: Up, to: str) -> None:
     with httpx.Client(base_url=f"{up.url}/protected/json", headers=headers) as client:
         assert client.get("/sms/1635").status_code == 200
         assert client.get(f"/verify/{up.wait(to)['code']}/1635").status_code == 200
+        app = pyotp.TOTP(pyotp.random_base32())
+        secrets = f"identity,friendly_name,secret\nauthy-user-1635,Ann's phone,{app.secret}\n"
+        words = ("factors", "import", "-", "--verified", "--service", service)
+        assert result(up, *words, stdin=secrets) == {"imported": 1, "bad": 0}
+        for steps, status in ((-1, 401), (1, 200)):  # one from before the import, and a later one
+            code = app.at(int(time.time()) + steps * 30)
+            assert client.get(f"/verify/{code}/1635").status_code == status
+        assert client.get("/sms/1635").json()["ignored"]
         assert result(up, "authy", "reseal") == {"resealed": 0}
         assert result(up, "authy", "revoke", made["sid"]) == {"revoked": True}
         assert client.get("/sms/1635").status_code == 401
