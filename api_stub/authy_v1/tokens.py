@@ -1,6 +1,7 @@
 """Tokens: sent by SMS or call, and verified. A token is the code just sent, or the app's."""
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -16,6 +17,7 @@ from worker import phone
 from worker.authy import AuthyApp, AuthyUser
 from worker.errors import (
     ChecksSpentError,
+    FactorParameterError,
     FactorRefusedError,
     InvalidParameterError,
     NotFoundError,
@@ -110,6 +112,10 @@ def _verify(parts: Sendcode, app: AuthyApp, token: str, authy_id: str) -> None:
         except (ChecksSpentError, NumberDisabledError, FactorRefusedError) as error:
             refused.append(error)
             continue
+        except (NotFoundError, FactorParameterError) as error:
+            if isinstance(error, NotFoundError) and error.kind == "entity":
+                raise  # the user was removed at this moment
+            continue  # the app was: another token has just verified it, or its successor
         if right:
             parts.authy_users.confirm(user)
             return
@@ -152,6 +158,7 @@ def _is_of_new_app(parts: Sendcode, app: AuthyApp, user: AuthyUser, token: str) 
         if parts.factors.update_factor(*where, factor.sid, Change(), token).status != VERIFIED:
             return False
         for one in old:
-            parts.factors.delete_factor(*where, one.sid)
+            with suppress(NotFoundError):
+                parts.factors.delete_factor(*where, one.sid)
         return True
     return None

@@ -14,7 +14,8 @@ from tests.acceptance.authenticator import read_picture
 from tests.helpers import at_once, code_of, count, let_time_pass, waiting, wrong_code
 from tests.integration.conftest import ACCOUNT
 from tests.integration.doors import MEGABYTE, TOKEN
-from worker.authy import BadUser, UserRow
+from worker.authy import BadUser, UserRow, users
+from worker.authy.users import IDS
 from worker.db import now_ms
 from worker.door_tables import authy_keys, authy_users
 from worker.errors import NotFoundError
@@ -69,7 +70,7 @@ def new_user(client: TestClient, cellphone: str = CELLPHONE, country: str = COUN
 
 
 def ask(client: TestClient, path: str, **query: str) -> Any:
-    return client.get(f"/protected/json/{path}", params=query)
+    return client.get(f"/protected/json/{path}", params=query or None)
 
 
 def refused(answer: Any, status: int, code: int, message: str = "") -> dict[str, Any]:
@@ -396,6 +397,25 @@ def test_a_new_app_takes_the_old_ones_place(parts: Sendcode, client: TestClient)
     assert count(parts, "factors") == 1
 
 
+def test_one_of_many_at_once_is_right(parts: Sendcode, client: TestClient) -> None:
+    """Of one token verified many times at once, sent, of a new app or of an app that counts, one is
+    valid and the others are invalid."""
+    user = new_user(client)
+    ask(client, f"sms/{user}")
+    one_is_right(client, user, the_code(parts))
+    app = App(parts, enrolled(client, user))
+    for token in (app.code(-1), app.code()):
+        one_is_right(client, user, token)
+
+
+def one_is_right(client: TestClient, user: int, token: str) -> None:
+    answers = at_once(6, lambda _: ask(client, f"verify/{token}/{user}"))
+    assert sum(answer.status_code == 200 for answer in answers) == 1
+    for answer in answers:
+        if answer.status_code != 200:
+            refused(answer, 401, 60020)
+
+
 def test_guesses_at_a_new_app_end(parts: Sendcode, client: TestClient) -> None:
     """Five wrong tokens spend an enrolment: the right one is invalid then."""
     user = new_user(client)
@@ -558,10 +578,10 @@ def test_details_and_statistics(parts: Sendcode, client: TestClient, other: Test
     details = ask(client, "app/details").json()
     assert details["message"] == "Application information."
     assert details["app"]["name"] == "Example"
-    for one, sms, calls, auths, users in ((client, 1, 0, 1, 1), (other, 0, 1, 0, 0)):
+    for one, sms, calls, auths, people in ((client, 1, 0, 1, 1), (other, 0, 1, 0, 0)):
         stats = ask(one, "app/stats").json()
         assert stats["message"] == "Monthly statistics."
-        assert (stats["total_users"], stats["count"]) == (users, len(stats["stats"]))
+        assert (stats["total_users"], stats["count"]) == (people, len(stats["stats"]))
         month = stats["stats"][0]
         assert set(month) == {
             *("sms_count", "calls_count", "users_count", "auths_count", "api_calls_count"),
@@ -569,7 +589,7 @@ def test_details_and_statistics(parts: Sendcode, client: TestClient, other: Test
         }
         counts = (month["sms_count"], month["calls_count"], month["auths_count"])
         assert counts == (sms, calls, auths)
-        assert month["users_count"] == users
+        assert month["users_count"] == people
         assert stats["app_id"] == ask(one, "app/details").json()["app"]["app_id"]
 
 
@@ -583,7 +603,10 @@ def test_another_applications_user_is_unknown(
     user, number = new_user(client), {"country_code": COUNTRY, "phone_number": CELLPHONE}
     uuid = start(client).json()["uuid"]
     code = the_code(parts)
-    for path in ("users/{}/status", "sms/{}", "call/{}", "verify/123456/{}"):
+    for path in (
+        *("users/{}/status", "sms/{}", "call/{}", "sms/{}?force=1", "call/{}?force=1"),
+        "verify/123456/{}",
+    ):
         answers = [ask(other, path.format(one)) for one in (user, 99, "x", "9" * 30, "%00")]
         for answer in answers:
             refused(answer, 404, 60026)
@@ -717,6 +740,19 @@ def test_users_come_with_their_ids(parts: Sendcode, client: TestClient, service:
         BadUser(2, "the number has another id already")
     ]
     assert count(parts, "authy_users") == 2
+
+
+def test_a_drawn_id_never_meets_anothers_app(
+    parts: Sendcode, client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new user does not get an entity that is there already, with the app of somebody else who
+    is still to be imported."""
+    taken, free = IDS[5], IDS[6]
+    change = Change(friendly_name="Somebody else")
+    parts.factors.create_factor(ACCOUNT, service.sid, f"authy-user-{taken}", change)
+    drawn = iter([5, 6])
+    monkeypatch.setattr(users.secrets, "randbelow", lambda _: next(drawn))
+    assert new_user(client) == free
 
 
 def test_a_user_outlives_a_secret_key(
