@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pyotp
 import zxingcpp
 
+QR = zxingcpp.BarcodeFormat.QRCode  # a linear code may be seen in any pattern
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -43,7 +44,7 @@ def read_picture(data: bytes) -> list[str]:
     """What the QR codes of a PNG or SVG say."""
     rows = _png(data) if data.startswith(b"\x89PNG") else _svg(data)
     pixels = memoryview(b"".join(rows)).cast("B", (len(rows), len(rows[0])))
-    return [found.text for found in zxingcpp.read_barcodes(pixels)]
+    return [found.text for found in zxingcpp.read_barcodes(pixels, formats=QR)]
 
 
 def _png(data: bytes) -> list[bytes]:
