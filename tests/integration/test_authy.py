@@ -521,7 +521,8 @@ def test_a_custom_code(parts: Sendcode, client: TestClient, service: Service) ->
         ("outcome", "received"),
         ("success", True),
     }
-    refused(stranger.post(path.format("VL" + "0" * 32), data={"Outcome": "received"}), 404, 60032)
+    for unknown in ("VL" + "0" * 32, "VE" + sms_id[2:], "SM1", sms_id + "%0A", "%00"):
+        refused(stranger.post(path.format(unknown), data={"Outcome": "received"}), 404, 60032)
     refused(stranger.post(path.format(sms_id), data={"Outcome": "lost"}), 400, 60000)
     refused(
         stranger.post(path.replace(key, "0" * 64).format(sms_id), data={"Outcome": "received"}),
