@@ -127,7 +127,7 @@ class Server:
         return list(response.json()["requests"])
 
 
-def until(probe: Callable[[], T], seconds: float = 10) -> T:
+def until(probe: Callable[[], T], seconds: float = 30) -> T:
     end = time.monotonic() + seconds
     while not (value := probe()):
         assert time.monotonic() < end, "it did not happen in time"

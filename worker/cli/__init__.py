@@ -6,8 +6,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused (limit, wron
 
 from worker.cli import (
     api_keys,
-    bulk,
     authy,
+    bulk,
     codes,
     doctor,
     factors,
@@ -23,8 +23,8 @@ from worker.cli.base import main
 
 __all__ = [
     "api_keys",
-    "bulk",
     "authy",
+    "bulk",
     "codes",
     "doctor",
     "factors",
