@@ -125,6 +125,18 @@ class RateLimitedError(LimitReachedError):
     """A limit of the service's own is reached by the value that came with this start."""
 
 
+class SignInRefusedError(SendcodeError):
+    """Name, password, code or link is wrong, or there were too many tries. It is not told which.
+
+    :param retry_after: whole seconds until it may be tried again, or None where it may be now
+    """
+
+    def __init__(self, retry_after: int | None = None) -> None:
+        when = "" if retry_after is None else f", try again in {retry_after} s"
+        super().__init__(f"sign-in refused{when}")
+        self.retry_after = retry_after
+
+
 class ChecksSpentError(SendcodeError):
     """Every guess of the verification is used; it must expire before a new one can start."""
 

@@ -38,6 +38,7 @@ from worker.operations.forcing import Forcing
 from worker.operations.numbers import Numbers
 from worker.operations.pauses import Pauses
 from worker.operations.sending import Sending
+from worker.operators import Operators
 from worker.posting import Poster
 from worker.providers import Provider
 from worker.providers.twilio import TwilioProvider
@@ -206,6 +207,10 @@ class Sendcode:
     @cached_property
     def failures(self) -> Failures:
         return Failures(self.db)
+
+    @cached_property
+    def operators(self) -> Operators:
+        return Operators(self.db, self.keyring)
 
     @cached_property
     def records(self) -> Records:

@@ -1,0 +1,205 @@
+"""Operators themselves: who there is, with which role, password and second factor."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from worker.codes import Keyring
+from worker.db import Database, now_ms
+from worker.errors import ConflictError, InvalidParameterError, NotFoundError
+from worker.factors import totp
+from worker.factors.words import Config
+from worker.models import new_sid
+from worker.sign_in_tables import operator_links, operator_sessions, operators
+from worker.operators.passwords import hashed, matches
+from worker.operators.words import Operator, Role, check_name, check_password, check_role
+
+MOST = 1000  # operators that are listed
+TOTP = Config(algorithm="sha1", digits=6, period=30, skew=1)
+_o = operators.c
+
+
+class Accounts:
+    def __init__(self, db: Database, keyring: Keyring) -> None:
+        self._db = db
+        self._keyring = keyring
+
+    def add(self, name: str, role: str, password: str | None = None) -> Operator:
+        """
+        :param password: None where the first sign-in is to be by a link
+        :raises InvalidParameterError: an unusable name, role or password
+        :raises ConflictError: there is an operator of this name
+        """
+        name = check_name(name)
+        values = {
+            "sid": new_sid("OP"),
+            "name": name,
+            "role": check_role(role).value,
+            "password_hash": None if password is None else hashed(check_password(password, name)),
+            "last_step": -1,
+            "created_at": now_ms(),
+        }
+        try:
+            with self._db.statement() as connection:
+                made = connection.execute(insert(operators).values(values).returning(operators))
+                return read(made.mappings().one())
+        except IntegrityError:
+            raise ConflictError("operator") from None
+
+    def all(self) -> list[Operator]:
+        """Every operator by name, disabled ones too."""
+        with self._db.statement() as connection:
+            rows = connection.execute(select(operators).order_by(_o.name).limit(MOST)).mappings()
+            return [read(row) for row in rows]
+
+    def fetch(self, name: str) -> Operator:
+        """
+        :raises NotFoundError: there is none of this name
+        """
+        with self._db.statement() as connection:
+            row = connection.execute(
+                select(operators).where(_o.name == name.strip().lower())
+            ).mappings()
+            found = row.one_or_none()
+        if found is None:
+            raise NotFoundError("operator")
+        return read(found)
+
+    def anyone_has_password(self) -> bool:
+        """Whether somebody can sign in without a link."""
+        with self._db.statement() as connection:
+            return bool(
+                connection.execute(
+                    select(func.count()).where(
+                        _o.password_hash.is_not(None), _o.disabled_at.is_(None)
+                    )
+                ).scalar_one()
+            )
+
+    def disable(self, name: str) -> None:
+        """End an operator's sessions and links, and let no new one begin.
+
+        :raises NotFoundError: there is none of this name
+        """
+        self._change(name, disabled_at=now_ms())
+
+    def enable(self, name: str) -> None:
+        """
+        :raises NotFoundError: there is none of this name
+        """
+        self._change(name, disabled_at=None)
+
+    def set_role(self, name: str, role: str) -> None:
+        """Sessions go on with the new role.
+
+        :raises NotFoundError: there is none of this name
+        """
+        sid = self.fetch(name).sid
+        with self._db.statement() as connection:
+            connection.execute(
+                update(operators).where(_o.sid == sid).values(role=check_role(role).value)
+            )
+
+    def reset(self, name: str) -> None:
+        """Forget password, second factor and sessions, as after a lost phone.
+
+        :raises NotFoundError: there is none of this name
+        """
+        self._change(name, password_hash=None, key_id=None, totp_sealed=None, last_step=-1)
+
+    def _change(self, name: str, **values: Any) -> None:
+        sid = self.fetch(name).sid
+        with self._db.begin() as connection:
+            connection.execute(update(operators).where(_o.sid == sid).values(values))
+            for table in (operator_sessions, operator_links):
+                connection.execute(delete(table).where(table.c.operator_sid == sid))
+
+    def set_password(self, operator: Operator, password: str, current: str, keep: str) -> None:
+        """A new password; every other session of the operator ends.
+
+        :param current: the password so far; of no matter where there was none
+        :param keep: sid of the session that goes on
+        :raises InvalidParameterError: the new one is unusable, or `current` is not the present one
+        """
+        stored = self._row(operator.sid)["password_hash"]
+        if stored is not None and not matches(stored, current):
+            raise InvalidParameterError("current", "is not the present password")
+        new = hashed(check_password(password, operator.name))
+        s = operator_sessions.c
+        with self._db.begin() as connection:
+            connection.execute(
+                update(operators).where(_o.sid == operator.sid).values(password_hash=new)
+            )
+            connection.execute(
+                delete(operator_sessions).where(s.operator_sid == operator.sid, s.sid != keep)
+            )
+
+    def offer_totp(self, operator: Operator) -> tuple[str, str]:
+        """A new secret for an authenticator app, not yet in force: its `otpauth://` URI, and the
+        sealed secret that comes back with the first code.
+        """
+        secret = totp.new_secret()
+        sealed = self._keyring.seal_secret(secret, f"{operator.sid}:offer")
+        uri = totp.uri(secret, TOTP, issuer="sendcode", account=operator.name)
+        return uri, f"{self._keyring.kid}:{sealed.hex()}"
+
+    def offered_uri(self, operator: Operator, offer: str) -> str:
+        """The URI of an offer again.
+
+        :raises InvalidParameterError: it is none of this operator
+        """
+        secret = self._offered(operator, offer)
+        return totp.uri(secret, TOTP, issuer="sendcode", account=operator.name)
+
+    def accept_totp(self, operator: Operator, offer: str, code: str) -> None:
+        """Put an offered secret in force by its first code, which is used up.
+
+        :raises InvalidParameterError: the code is wrong, or the offer none of this operator
+        """
+        secret = self._offered(operator, offer)
+        step = self.step_of(secret, code)
+        if step is None:
+            raise InvalidParameterError("code", "is not the one the app shows now")
+        sealed = self._keyring.seal_secret(secret, operator.sid)
+        with self._db.statement() as connection:
+            connection.execute(
+                update(operators)
+                .where(_o.sid == operator.sid)
+                .values(key_id=self._keyring.kid, totp_sealed=sealed, last_step=step)
+            )
+
+    def step_of(self, secret: bytes, code: str) -> int | None:
+        """The step whose code this is, by the database's clock; None for a wrong one."""
+        with self._db.statement() as connection:
+            now = int(connection.execute(select(now_ms())).scalar_one())
+        digits = code.strip().replace(" ", "")
+        if not (digits.isascii() and digits.isdigit()):
+            return None
+        return totp.matching_step(secret, TOTP, digits, now)
+
+    def _offered(self, operator: Operator, offer: str) -> bytes:
+        kid, _, sealed = offer.partition(":")
+        try:
+            return self._keyring.open_secret(kid, bytes.fromhex(sealed), f"{operator.sid}:offer")
+        except Exception:
+            raise InvalidParameterError("offer", "begin anew") from None
+
+    def _row(self, sid: str) -> Mapping[str, Any]:
+        with self._db.statement() as connection:
+            found = connection.execute(select(operators).where(_o.sid == sid)).mappings()
+            return dict(found.one())
+
+
+def read(row: Mapping[Any, Any]) -> Operator:
+    return Operator(
+        sid=row["sid"],
+        name=row["name"],
+        role=Role(row["role"]),
+        has_password=row["password_hash"] is not None,
+        has_totp=row["totp_sealed"] is not None,
+        created_at=row["created_at"],
+        signed_in_at=row["signed_in_at"],
+        disabled_at=row["disabled_at"],
+    )
