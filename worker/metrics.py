@@ -104,7 +104,7 @@ for _queue in DELIVERY_QUEUES:
         _DISCARDED.labels(_queue, _word)
 for _word in ("ok", "bad_signature", "other_account"):
     _WEBHOOKS.labels("twilio", _word)
-for _word in ("settle", "publish", "end_overdue", "send_heartbeat", "purge"):
+for _word in ("settle", "publish", "end_overdue", "send_heartbeat", "purge", "rollup"):
     _CHORES_FAILED.labels(_word)
 _REJECTED.labels("overloaded")
 

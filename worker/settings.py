@@ -160,6 +160,11 @@ class Settings(BaseSettings):
     retention_days: int = Field(
         30, ge=1, description="ended verifications are purged this many days after their start"
     )
+    console: Literal["on", "off"] = Field(
+        "on",
+        description="`off`: no console for operators. Where it is on and the api listens beyond"
+        " this machine, an operator with a password must exist",
+    )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="port of a worker's or relay's `/metrics`; 0: none"
     )

@@ -31,6 +31,7 @@ from worker.holds import Holds
 from worker.hooks import Hooks
 from worker.limits import Limits
 from worker.messaging import Messaging
+from worker.minutes import Minutes
 from worker.operations import Operations
 from worker.operations.blocks import Blocks
 from worker.operations.bulk import Bulk
@@ -46,6 +47,7 @@ from worker.queues import PUBLISHED_AT
 from worker.ratelimits import RateLimits
 from worker.receipts import Receipts
 from worker.records import Records
+from worker.rollup import Rollup
 from worker.safelist import SafeList
 from worker.services import Services
 from worker.settings import Settings
@@ -207,6 +209,14 @@ class Sendcode:
     @cached_property
     def failures(self) -> Failures:
         return Failures(self.db)
+
+    @cached_property
+    def minutes(self) -> Minutes:
+        return Minutes(self.db)
+
+    @cached_property
+    def rollup(self) -> Rollup:
+        return Rollup(self.db, self.settings.retention_days)
 
     @cached_property
     def operators(self) -> Operators:

@@ -126,6 +126,17 @@ def test_the_documentation_makes_every_secret() -> None:
     }
 
 
+def test_the_documentation_makes_the_first_operator() -> None:
+    """The api listens beyond its container, so docs/deploy.md makes an operator before it is
+    started, with a command that exists."""
+    assert "0.0.0.0" in OURS["api"]["command"]
+    text = (ROOT / "docs/deploy.md").read_text()
+    made = re.search(r"^docker compose run --rm api (operators add .*)$", text, re.MULTILINE)
+    assert made is not None
+    assert is_command(made[1].split())
+    assert made.start() < text.index("docker compose up -d")
+
+
 def test_the_worker_scales() -> None:
     """Nothing ties a worker to one name, port or host."""
     tied = {"container_name", "ports", "hostname", "network_mode", "volumes"}

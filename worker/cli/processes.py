@@ -1,5 +1,6 @@
 """The processes, the migrations and the settings in force."""
 
+import ipaddress
 import os
 import signal
 import sys
@@ -91,7 +92,8 @@ def relay() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    for beside in (ours.webhooks.run, ours.operations.bulk.run):
+    # None of them may keep codes waiting.
+    for beside in (ours.webhooks.run, ours.operations.bulk.run, ours.rollup.run):
         threading.Thread(target=beside, args=(stop,), daemon=True).start()
     metrics.serve(ours.settings.metrics_host, ours.settings.metrics_port)
     _ready()
@@ -102,13 +104,32 @@ def relay() -> None:
     ).run(stop)
 
 
+def _require_password(ours: Sendcode, host: str) -> None:
+    """A console that others can reach opens to nobody before somebody has a password."""
+    if ours.settings.console == "off" or _is_loopback(host) or ours.operators.anyone_has_password():
+        return
+    raise SettingsError(
+        f"the console would listen on {host} and no operator has a password: make one with"
+        " `sendcode operators add NAME --role admin`, or set SENDCODE_CONSOLE=off"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True)
 @click.option("--processes", default=1, show_default=True)
 def api(host: str, port: int, processes: int) -> None:
     """Run the HTTP doors."""
-    _require_migrated(parts())
+    ours = parts()
+    _require_migrated(ours)
+    _require_password(ours, host)
     import uvicorn
 
     with metrics.counting_together(processes):

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import subprocess
 import sys
 import threading
 import time
@@ -116,11 +117,12 @@ def _key(output: str) -> str:
 def _show(stack: Stack, with_demo: bool) -> None:
     if with_demo:
         demo.show(stack.home.public, stack.env, _print)
-    home = stack.home
+    home, console = stack.home, _console_link(stack)
     folder = os.path.relpath(home.root)
     file = shlex.quote(str(home.root if folder.startswith("..") else Path(folder)) + "/dev.env")
     _print(f"""
 sendcode is at  {stack.url}   (API pages: {stack.url}/docs)
+The console is at {console}
 The phone is at {stack.url}/sandbox/phone?key={phone_key(home.public["SENDCODE_AUTH_TOKEN"])}
 
 Send a code yourself, then read it on the phone:
@@ -131,6 +133,13 @@ Send a code yourself, then read it on the phone:
     -d Channel=sms --data-urlencode To={demo.EXAMPLE_NUMBER}
 
 Ctrl-C stops everything.""")
+
+
+def _console_link(stack: Stack) -> str:
+    """A link that signs the first operator in once, or the console's address."""
+    command = [*PYTHON, "worker.cli", "operators", "first-link"]
+    done = subprocess.run(command, env=stack.env, capture_output=True, text=True)  # noqa: S603
+    return done.stdout.strip() or f"{stack.url}/console/"
 
 
 def phone_key(auth_token: str) -> str:

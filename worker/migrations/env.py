@@ -2,10 +2,10 @@
 
 from alembic import context
 
-from worker import door_tables, operator_tables, sign_in_tables
+from worker import door_tables, minute_tables, operator_tables, sign_in_tables
 from worker.models import metadata
 
-_ = door_tables, operator_tables, sign_in_tables
+_ = door_tables, minute_tables, operator_tables, sign_in_tables
 
 context.configure(
     connection=context.config.attributes["connection"],
