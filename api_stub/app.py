@@ -9,10 +9,10 @@ from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
-from api_stub import callbacks, errors, health, metrics, operator_v1, sandbox_door
+from api_stub import callbacks, console, errors, health, metrics, operator_v1, sandbox_door
 from api_stub.authy_v1 import application, phones, tokens, users
 from api_stub.authy_v1 import errors as authy_errors
 from api_stub.parameters import BodyLimit
@@ -84,6 +84,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(callbacks.router)
     if settings.provider == "sandbox":
         app.include_router(sandbox_door.router)
+    if settings.console == "on":
+        app.add_api_route(console.BASE, to_console, include_in_schema=False)
+        app.mount(console.BASE, console.create(app), name="console")
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_api_route("/docs", docs, include_in_schema=False, response_class=HTMLResponse)
@@ -123,6 +126,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     parts.db.close()
     tracing.close()
     await sandbox_door.close(app)
+
+
+async def to_console() -> RedirectResponse:
+    return RedirectResponse(f"{console.BASE}/", 303)
 
 
 async def docs() -> HTMLResponse:

@@ -47,7 +47,7 @@ async def pass_on(request: Request, path: str) -> StreamingResponse:
     outgoing = client.build_request(
         request.method,
         httpx.URL(settings.sandbox_url).copy_with(raw_path=target.rstrip(b"?")),
-        headers={k: v for k, v in request.headers.items() if k in _REQUEST_HEADERS},
+        headers=_headers(request),
         content=await request.body(),
     )
     try:
@@ -61,6 +61,16 @@ async def pass_on(request: Request, path: str) -> StreamingResponse:
         answer.status_code,
         {k: v for k, v in answer.headers.items() if k in _ANSWER_HEADERS},
     )
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """What concerns the sandbox; the console's session is none of its business."""
+    passed = {k: v for k, v in request.headers.items() if k in _REQUEST_HEADERS}
+    if cookie := request.cookies.get("sandbox_phone"):
+        passed["cookie"] = f"sandbox_phone={cookie}"
+    else:
+        passed.pop("cookie", None)
+    return passed
 
 
 async def close(app: FastAPI) -> None:

@@ -1,6 +1,9 @@
 """Failures in groups: what went wrong where, how often, and what to do about it. Reads only."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import bindparam, func, select, text
 
@@ -11,6 +14,8 @@ from worker.states import ErrorKind
 
 MOST = 10_000  # the newest failures of the window that are looked at
 GROUPS = 50
+PARTS = 24  # of the window, for the trend
+SAMPLES = 3
 
 _d, _v = deliveries.c, verifications.c
 _newest = (
@@ -25,19 +30,20 @@ _newest = (
 )
 _n = _newest.c
 _CODE = func.coalesce(_n.error_code, _n.state)
-_GROUPS = (
+_PART = (_n.created_at - bindparam("began")) // bindparam("part")
+_PARTS = (
     select(
         _CODE.label("code"),
         _n.channel,
         _v.country,
+        _PART.label("part"),
         func.count().label("count"),
         func.min(_n.created_at).label("first_at"),
         func.max(_n.created_at).label("last_at"),
         func.max(_n.sid).label("sample"),
     )
     .join(verifications, _v.sid == _n.verification_sid)
-    .group_by(_CODE, _n.channel, _v.country)
-    .order_by(func.count().desc(), func.max(_n.sid).desc())
+    .group_by(_CODE, _n.channel, _v.country, _PART)
 )
 
 OURS = {
@@ -83,6 +89,8 @@ class Group:
     :param code: the provider's code, or our word
     :param share: of all failures that were looked at
     :param sample: the newest one's sid (`VL…`)
+    :param samples: up to `SAMPLES` from all over the window, the newest first
+    :param trend: how many in each of `PARTS` equal parts of the window, the oldest first
     """
 
     code: str
@@ -93,6 +101,8 @@ class Group:
     first_at: int
     last_at: int
     sample: str
+    samples: tuple[str, ...]
+    trend: tuple[int, ...]
     cause: str
     next_step: str
 
@@ -108,18 +118,38 @@ class Failures:
         """
         with self._db.statement() as connection:
             now = int(connection.execute(select(now_ms())).scalar_one())
-            since = {"since": f"VL{now - within * 1000:012x}"}
-            rows = connection.execute(_GROUPS, since).mappings().all()
+            began = now - within * 1000
+            span = {"since": f"VL{began:012x}", "began": began, "part": within * 1000 // PARTS}
+            rows = connection.execute(_PARTS, span).mappings().all()
         total = sum(row["count"] for row in rows)
-        return [
-            Group(
-                **row,
-                share=row["count"] / total,
-                cause=cause(row["code"]),
-                next_step=next_step(row["code"]),
-            )
-            for row in rows[:GROUPS]
-        ]
+        grouped: dict[tuple[str, str, str], list[Mapping[Any, Any]]] = defaultdict(list)
+        for row in rows:
+            grouped[row["code"], row["channel"], row["country"]].append(row)
+        groups = [_group(*what, parts, total) for what, parts in grouped.items()]
+        return sorted(groups, key=lambda group: (-group.count, group.sample))[:GROUPS]
+
+
+def _group(
+    code: str, channel: str, country: str, parts: Sequence[Mapping[Any, Any]], total: int
+) -> Group:
+    samples = sorted((part["sample"] for part in parts), reverse=True)
+    trend = [0] * PARTS
+    for part in parts:
+        trend[max(0, min(part["part"], PARTS - 1))] += part["count"]
+    return Group(
+        code=code,
+        channel=channel,
+        country=country,
+        count=sum(trend),
+        share=sum(trend) / total,
+        first_at=min(part["first_at"] for part in parts),
+        last_at=max(part["last_at"] for part in parts),
+        sample=samples[0],
+        samples=tuple(samples[:SAMPLES]),
+        trend=tuple(trend),
+        cause=cause(code),
+        next_step=next_step(code),
+    )
 
 
 def cause(code: str) -> str:

@@ -148,6 +148,25 @@ class Limits:
             raise LimitReachedError(limits[verdict - 1].name, max(1, -(-int(value) // 1000)))
         return Lane.BUSY if value else Lane.USUAL
 
+    def used(self, limits: Sequence[Limit]) -> list[tuple[int, int]]:
+        """Of each limit: sends that count now, and seconds until it opens again; 0: it is open.
+
+        :raises LimitsUnavailableError: Redis does not answer
+        """
+        try:
+            with self._client.pipeline(transaction=False) as pipe:
+                pipe.time()
+                for limit in limits:
+                    pipe.lrange(limit.redis_key, 0, -1)
+                (seconds, micros), *found = pipe.execute()
+        except redis.RedisError as error:
+            raise LimitsUnavailableError(type(error).__name__) from None
+        now = seconds * 1000 + micros // 1000
+        return [
+            _use(limit, [int(at) for at in times], now)
+            for limit, times in zip(limits, found, strict=True)
+        ]
+
     def finish(self, running: str) -> None:
         """The request is answered. Without Redis the mark ends by itself."""
         with suppress(redis.RedisError):
@@ -190,6 +209,15 @@ class Limits:
             if size:
                 found[limit.name] = found.get(limit.name, 0) + int(size)
         return found
+
+
+def _use(limit: Limit, times: list[int], now: int) -> tuple[int, int]:
+    ends = sorted(at + limit.window * 1000 for at in times)
+    counting = [end for end in ends if end > now]
+    if len(counting) < limit.most:
+        return len(counting), 0
+    wait = counting[-limit.most] - now if limit.most else limit.window * 1000
+    return len(counting), max(1, -(-wait // 1000))
 
 
 def _running(request: str | None) -> str:

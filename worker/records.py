@@ -4,7 +4,7 @@ A page is bounded however rare the matches: it looks at `SCAN` deliveries, and s
 page goes on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,15 +63,23 @@ class Records:
         self._db = db
         self._keyring = keyring
 
-    def page(self, filters: Filters, before: str | None = None, limit: int = 50) -> Page:
+    def page(
+        self,
+        filters: Filters,
+        before: str | None = None,
+        limit: int = 50,
+        indexes: Sequence[bytes] = (),
+    ) -> Page:
         """Deliveries, the newest first, with their number masked.
 
         :param before: the `next` of the page before
+        :param indexes: what `indexes` gave for a number, in place of the filters' number
         :raises InvalidParameterError: the number cannot be read
         """
         with self._db.statement() as connection:
             now = int(connection.execute(select(now_ms())).scalar_one())
-            scan = self._scan(filters, sid_at(now - filters.within * 1000), before or _END)
+            since = sid_at(now - filters.within * 1000)
+            scan = self._scan(filters, since, before or _END, indexes)
             statement = (
                 select(scan, *_OF_VERIFICATION)
                 .join(verifications, _v.sid == scan.c.verification_sid)
@@ -128,10 +136,14 @@ class Records:
                 return found, found[-1]
             return found, _end_of(connection, scan)
 
-    def _scan(self, filters: Filters, since: str, before: str) -> Subquery:
+    def _scan(
+        self, filters: Filters, since: str, before: str, indexes: Sequence[bytes] = ()
+    ) -> Subquery:
         newest = _looked_at(filters, before, since)
         if filters.number:
-            newest = newest.where(_d.verification_sid.in_(self._of_number(filters.number)))
+            indexes = self.indexes(filters.number)
+        if indexes:
+            newest = newest.where(_d.verification_sid.in_(_of_number(indexes)))
         return newest.order_by(_d.sid.desc()).limit(SCAN).subquery("scan")
 
     def find(self, sid: str) -> str:
@@ -206,14 +218,12 @@ class Records:
         ]
         return shown
 
-    def _of_number(self, number: str) -> Select[Any]:
-        indexes = self._keyring.number_indexes(phone.parse(number, Channel.CALL).e164)
-        return (
-            select(_v.sid)
-            .where(_v.number_index.in_(indexes))
-            .order_by(_v.created_at.desc())
-            .limit(1000)
-        )
+    def indexes(self, number: str) -> tuple[bytes, ...]:
+        """What stands for a number in a page's filters, and may be written down where it may not.
+
+        :raises InvalidParameterError: the number cannot be read
+        """
+        return tuple(self._keyring.number_indexes(phone.parse(number, Channel.CALL).e164))
 
     def _shown(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         hidden = ("key_id", "number_sealed", "owner")
@@ -238,6 +248,15 @@ def _end_of(connection: Connection, scan: Subquery) -> str | None:
     """Where the next look begins, None where this one came to the end."""
     count, last = connection.execute(select(func.count(), func.min(scan.c.sid))).one()
     return last if count == SCAN else None
+
+
+def _of_number(indexes: Sequence[bytes]) -> Select[Any]:
+    return (
+        select(_v.sid)
+        .where(_v.number_index.in_(indexes))
+        .order_by(_v.created_at.desc())
+        .limit(1000)
+    )
 
 
 def _looked_at(filters: Filters, before: str, since: str) -> Select[Any]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy.engine import make_url
 
 from worker.errors import SettingsError
 from worker.senders import ONLY, Sender, read_senders
@@ -337,6 +338,15 @@ def _fault(error: Any) -> str:
     where = "_".join(str(part) for part in error["loc"]).upper()
     message = error["msg"].removeprefix("Value error, ")
     return f"{PREFIX}{where}: {message}" if where else message
+
+
+def masked(name: str, value: Any) -> Any:
+    """A setting's value as it may be shown: secrets as whether they are set."""
+    if isinstance(value, SecretStr):
+        return "(set)" if value.get_secret_value() else ""
+    if name == "database_url":
+        return make_url(value).render_as_string(hide_password=True)
+    return value
 
 
 @lru_cache(maxsize=1)

@@ -38,6 +38,21 @@ _recent = (
     .subquery("recent")
 )
 _STATES = select(_recent.c.state, func.count()).group_by(_recent.c.state)
+_lately = (
+    select(_d.queue, _d.created_at, _d.taken_at)
+    .where(_d.sid >= bindparam("since"))
+    .order_by(_d.sid.desc())
+    .limit(MOST)
+    .subquery("lately")
+)
+_CAME = case((_lately.c.created_at >= bindparam("from"), 1), else_=0)
+_TAKEN = case((_lately.c.taken_at >= bindparam("from"), 1), else_=0)
+_FLOWS = select(
+    _lately.c.queue,
+    func.sum(_CAME).label("came"),
+    func.sum(_TAKEN).label("taken"),
+    func.count().label("seen"),
+).group_by(_lately.c.queue)
 _pending = (
     select(_v.sid)
     .where(
@@ -93,6 +108,19 @@ class QueueStanding:
     held: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What went through one queue in the last minute.
+
+    :param at_least: so many came that not all were looked at
+    """
+
+    name: str
+    came: int
+    taken: int
+    at_least: bool
+
+
 class Standing:
     """
     :param senders: whose circuits are looked at
@@ -135,6 +163,19 @@ class Standing:
             kept = int(row.held) if row else 0
             found.append(QueueStanding(name, waiting, later, sending.get(name, 0), age, kept))
         return found
+
+    def flows(self) -> dict[str, Flow]:
+        """What came and was taken in the last minute, by queue, of the newest `MOST` deliveries of
+        the last quarter of an hour.
+
+        :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
+        """
+        with self._db.statement() as connection:
+            now = int(connection.execute(_NOW).scalar_one())
+            span = {"since": f"VL{now - 900_000:012x}", "from": now - 60_000}
+            rows = connection.execute(_FLOWS, span).all()
+        full = sum(row.seen for row in rows) >= MOST
+        return {row.queue: Flow(row.queue, int(row.came), int(row.taken), full) for row in rows}
 
     def silent_seconds(self) -> float | None:
         """Seconds since the last heartbeat that a worker took from the queue was sent; None when

@@ -68,7 +68,7 @@ def test_old_failures_are_not_in_the_window(parts: Sendcode, service: Service) -
 def test_the_index_serves_the_failures(parts: Sendcode) -> None:
     """Both databases read failures from their own index, not from the table."""
     explain = "EXPLAIN QUERY PLAN " if parts.db.dialect == "sqlite" else "EXPLAIN "
-    statement = failures._GROUPS.params(since="VL0").compile(
+    statement = failures._PARTS.params(since="VL0", began=0, part=1).compile(
         parts.db.engine, compile_kwargs={"literal_binds": True}
     )
     with parts.db.begin() as connection:
@@ -169,3 +169,28 @@ def test_a_key_that_is_gone_hides_the_number_alone(parts: Sendcode, service: Ser
         connection.execute(text("UPDATE verifications SET key_id = 'gone'"))
     (listed,) = parts.records.page(Filters()).records
     assert listed["number"] is None
+
+
+def test_a_group_has_its_trend_and_samples(parts: Sendcode, service: Service) -> None:
+    """The failures of a window lie in its parts, the newest in the last; samples are some of them,
+    the newest first."""
+    old, *new = [start(parts, service, f"+4474001234{n}") for n in range(50, 55)]
+    for sid in (old, *new):
+        set_to(parts, sid, state="failed", error_code="21211")
+    earlier = f"VL{int(old[2:14], 16) - 3_000_000:012x}{old[14:]}"
+    set_to(parts, old, sid=earlier, created_at=int(earlier[2:14], 16))
+    (group,) = parts.failures.groups(3600)
+    assert group.count == sum(group.trend) == 5
+    assert len(group.trend) == failures.PARTS
+    assert group.trend[-1] == 4
+    assert group.samples == (new[-1], earlier)
+
+
+def test_a_numbers_index_finds_it(parts: Sendcode, service: Service) -> None:
+    """What stands for a number finds what the number finds, and holds no digit of it."""
+    sid = start(parts, service, FRENCH)
+    start(parts, service)
+    indexes = parts.records.indexes("+33 6 12 34 56 78")
+    page = parts.records.page(Filters(), indexes=indexes)
+    assert [one["sid"] for one in page.records] == [sid]
+    assert FRENCH.encode() not in b"".join(indexes)

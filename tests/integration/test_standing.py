@@ -173,3 +173,18 @@ def test_without_a_broker_it_is_unavailable(parts: Sendcode) -> None:
         "migrations": "ok",
         "worker": "silent",
     }
+
+
+def test_flows_of_the_last_minute(parts: Sendcode, service: Service) -> None:
+    """What came and what workers took in the last minute is told by queue; older is not."""
+    first, second = (
+        parts.verifications.start(ACCOUNT, Start(service.sid, to, Channel.SMS)).deliveries[0].sid
+        for to in ("+447400123451", "+447400123452")
+    )
+    with parts.db.begin() as connection:
+        taken = "UPDATE deliveries SET taken_at = created_at + 5 WHERE sid = :sid"
+        connection.execute(text(taken), {"sid": first})
+        old = "UPDATE deliveries SET created_at = created_at - 90000 WHERE sid = :sid"
+        connection.execute(text(old), {"sid": second})
+    flow = parts.standing.flows()["sms"]
+    assert (flow.came, flow.taken, flow.at_least) == (1, 1, False)

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,20 @@ from api_stub.app import create_app
 from api_stub.auth import Caller
 from api_stub.authy_v1.access import Application
 from api_stub.authy_v1.errors import FACES
+from api_stub.console.guard import Needs
 from tests.unit.test_settings import COMPLETE
 from worker import migrations
 from worker.settings import load
 
 # Open on purpose: health asks nothing about anybody, the documents are public, callbacks prove
-# themselves by their signature, the sandbox checks the credentials itself.
+# themselves by their signature, the sandbox checks the credentials itself, the console's pages
+# ask for a session of their own.
 OPEN = {
     "/livez",
     "/readyz",
     "/docs",
     "/openapi.json",
+    "/console",
     "/callbacks/twilio/gate/{delivery_sid}",
     "/callbacks/twilio/{channel}/{delivery_sid}",
     "/sandbox/{path:path}",
@@ -149,6 +152,9 @@ SHOWS = {
 }
 ANSWERS = {f"{ENTITY}/Factors/{{sid}}", f"{ENTITY}/Challenges", f"{ENTITY}/Challenges/{{sid}}"}
 
+# The console's pages that nobody has to be signed in for: the way in.
+WAY_IN = {"/sign-in", "/link"}
+
 APP = create_app(load(**COMPLETE, database_url="sqlite:///:memory:"))
 ROUTES = [r for r in APP.routes if hasattr(r, "methods")]
 
@@ -215,9 +221,9 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
     app.state.parts.db.close()
 
 
-def _all_routes() -> list[APIRoute]:
+def _all_routes(routes: Iterable[Any] = APP.routes) -> list[APIRoute]:
     found: list[APIRoute] = []
-    pending = list(APP.routes)
+    pending = list(routes)
     while pending:
         route = pending.pop()
         if isinstance(route, APIRoute):
@@ -245,6 +251,24 @@ def test_the_doors_have_the_routes_they_should() -> None:
     assert OPEN - {"/openapi.json"} <= paths
     assert {p for p in paths if "Check" in p} == COMPARES
     assert paths >= SHOWS | ANSWERS
+
+
+def test_every_page_of_the_console_asks_for_a_session() -> None:
+    """But for the sign-in and the link each route depends on a session, once, what changes
+    something is a POST, and a stranger is sent to the sign-in."""
+    (console,) = [route.app for route in APP.routes if getattr(route, "name", "") == "console"]
+    found = _all_routes(console.routes)
+    assert len(found) > 20
+    client = TestClient(APP, raise_server_exceptions=False, follow_redirects=False)
+    for route in found:
+        needs = [d.call for d in route.dependant.dependencies if isinstance(d.call, Needs)]
+        assert len(needs) == (route.path not in WAY_IN), route.path
+        assert route.methods in ({"GET"}, {"POST"}), route.path
+        if needs:
+            path = f"/console{re.sub('{.+?}', 'x', route.path)}"
+            sent = client.request(*route.methods, path)
+            assert sent.status_code == 303, route.path
+            assert sent.headers["location"].startswith("/console/sign-in"), route.path
 
 
 def test_unsigned_callbacks_are_refused_before_anything_is_read() -> None:

@@ -6,10 +6,8 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import click
-from sqlalchemy.engine import make_url
 
 from worker import metrics, migrations
 from worker import settings as settings_module
@@ -41,18 +39,10 @@ def migrate(down: bool, yes: bool) -> None:
 def config() -> None:
     """Show the settings in force, secrets masked."""
     values = {
-        f"{settings_module.PREFIX}{name.upper()}": _masked(name, value)
+        f"{settings_module.PREFIX}{name.upper()}": settings_module.masked(name, value)
         for name, value in load_settings()
     }
     output(values, "\n".join(f"{name}={value}" for name, value in values.items()))
-
-
-def _masked(name: str, value: Any) -> Any:
-    if hasattr(value, "get_secret_value"):
-        return "(set)" if value.get_secret_value() else ""
-    if name == "database_url":
-        return make_url(value).render_as_string(hide_password=True)
-    return value
 
 
 def _ready() -> None:

@@ -12,9 +12,9 @@ from worker.errors import ConflictError, InvalidParameterError, NotFoundError
 from worker.factors import totp
 from worker.factors.words import Config
 from worker.models import new_sid
-from worker.sign_in_tables import operator_links, operator_sessions, operators
 from worker.operators.passwords import hashed, matches
 from worker.operators.words import Operator, Role, check_name, check_password, check_role
+from worker.sign_in_tables import operator_links, operator_sessions, operators
 
 MOST = 1000  # operators that are listed
 TOTP = Config(algorithm="sha1", digits=6, period=30, skew=1)

@@ -11,11 +11,11 @@ from sqlalchemy import Connection, delete, select, update
 from worker.db import now_ms
 from worker.errors import NotFoundError, SignInRefusedError
 from worker.models import new_sid
-from worker.sign_in_tables import operator_links, operator_sessions, operators
 from worker.operators.accounts import Accounts, read
 from worker.operators.passwords import matches
 from worker.operators.tries import Tries
 from worker.operators.words import IDLE_LIFE, LINK_LIFE, SEEN_STEP, SESSION_LIFE, Session
+from worker.sign_in_tables import operator_links, operator_sessions, operators
 
 log = structlog.get_logger()
 MOST_SHOWN = 200

@@ -1,0 +1,85 @@
+"""An operator's own page: password, second factor and sessions."""
+
+import base64
+import io
+
+import segno
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse, Response
+
+from api_stub.console.guard import Enrolling, Fields, parts_of
+from api_stub.console.pages import link, page
+from worker.errors import InvalidParameterError
+from worker.operators import Session
+
+router = APIRouter()
+
+
+@router.get("/account")
+def show(request: Request, session: Enrolling) -> Response:
+    return _page(request, session)
+
+
+@router.post("/account/password")
+async def set_password(request: Request, session: Enrolling, fields: Fields) -> Response:
+    """A new password; the other sessions end."""
+    new, room = fields.get("password", ""), parts_of(request).operators
+    if new != fields.get("again", ""):
+        return _page(request, session, wrong="The two passwords differ.")
+    given = (session.operator, new, fields.get("current", ""), session.sid)
+    try:
+        await run_in_threadpool(room.set_password, *given)
+    except InvalidParameterError as error:
+        return _page(request, session, wrong=f"The {error.field} password {error.reason}."
+                     if error.field == "current" else f"The password {error.reason}.")  # fmt: skip
+    return RedirectResponse(link("/account"), 303)
+
+
+@router.post("/account/factor")
+async def offer_factor(request: Request, session: Enrolling) -> Response:
+    """Show the QR code of a new second factor."""
+    uri, offer = parts_of(request).operators.offer_totp(session.operator)
+    return _factor(request, uri, offer)
+
+
+@router.post("/account/factor/accept")
+async def accept_factor(request: Request, session: Enrolling, fields: Fields) -> Response:
+    """Put the offered second factor in force by its first code."""
+    room, offer = parts_of(request).operators, fields.get("offer", "")
+    try:
+        uri = room.offered_uri(session.operator, offer)
+    except InvalidParameterError:
+        return RedirectResponse(link("/account"), 303)
+    try:
+        await run_in_threadpool(room.accept_totp, session.operator, offer, fields.get("code", ""))
+    except InvalidParameterError as error:
+        return _factor(request, uri, offer, f"The code {error.reason}.")
+    return RedirectResponse(link("/account"), 303)
+
+
+@router.post("/account/sessions/{sid}/end")
+async def end_session(request: Request, session: Enrolling, sid: str) -> Response:
+    room = parts_of(request).operators
+    own = {one.sid for one in await run_in_threadpool(room.sessions)
+           if one.operator.sid == session.operator.sid}  # fmt: skip
+    if sid in own:
+        await run_in_threadpool(room.end_session, sid)
+    return RedirectResponse(link("/account"), 303)
+
+
+def _page(request: Request, session: Session, wrong: str = "") -> Response:
+    every = parts_of(request).operators.sessions()
+    own = [one for one in every if one.operator.sid == session.operator.sid]
+    return page(request, "account.html", 400 if wrong else 200, sessions=own, wrong=wrong)
+
+
+def _factor(request: Request, uri: str, offer: str, wrong: str = "") -> Response:
+    picture = io.BytesIO()
+    segno.make(uri, error="m", micro=False).save(picture, kind="png", scale=5, border=4)
+    encoded = base64.b64encode(picture.getvalue()).decode()
+    secret = uri.partition("secret=")[2].partition("&")[0]
+    return page(
+        request, "factor.html", 400 if wrong else 200, picture=encoded, offer=offer, wrong=wrong,
+        secret=" ".join(secret[i : i + 4] for i in range(0, len(secret), 4)),
+    )  # fmt: skip

@@ -1,0 +1,46 @@
+"""Why codes do not arrive: failures in groups, each with its cause and what helps."""
+
+from fastapi import APIRouter, Request, Response
+
+from api_stub.console.guard import Viewer, parts_of
+from api_stub.console.pages import page
+from worker.errors import NotFoundError
+from worker.failures import MOST, Group
+
+router = APIRouter()
+SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800}
+USUAL = "24h"
+
+
+@router.get("/failures")
+def show(
+    request: Request, session: Viewer, since: str = USUAL, country: str = "", channel: str = ""
+) -> Response:
+    span = since if since in SPANS else USUAL
+    groups = [
+        group
+        for group in parts_of(request).failures.groups(SPANS[span])
+        if country in ("", group.country) and channel in ("", group.channel)
+    ]
+    total = sum(group.count for group in groups)
+    return page(
+        request, "failures.html", current="failures", groups=groups, span=span, spans=list(SPANS),
+        total=total, at_least=total >= MOST, country_filter=country, channel_filter=channel,
+    )  # fmt: skip
+
+
+@router.get("/failures/group")
+def group(
+    request: Request, session: Viewer, code: str, channel: str, country: str, since: str = USUAL
+) -> Response:
+    """One group: why, since when, examples, and what can be done about it."""
+    span = since if since in SPANS else USUAL
+    found = _find(parts_of(request).failures.groups(SPANS[span]), code, channel, country)
+    return page(request, "group.html", current="failures", group=found, span=span)
+
+
+def _find(groups: list[Group], code: str, channel: str, country: str) -> Group:
+    for one in groups:
+        if (one.code, one.channel, one.country) == (code, channel, country):
+            return one
+    raise NotFoundError("group of failures")

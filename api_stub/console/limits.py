@@ -1,0 +1,70 @@
+"""The limits in force, and how much of them a number has used."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from api_stub.console.guard import Fields, Viewer, parts_of
+from api_stub.console.pages import page
+from worker import phone
+from worker.errors import InvalidParameterError
+from worker.settings import Settings
+from worker.statements import number_limits
+from worker.states import Channel
+from worker.wiring import Sendcode
+
+router = APIRouter()
+
+
+@router.get("/limits")
+def show(request: Request, session: Viewer) -> Response:
+    return _page(request)
+
+
+@router.post("/limits/number")
+async def of_number(request: Request, session: Viewer, fields: Fields) -> Response:
+    """What a number has used. A form, as the number must not stand in an address."""
+    try:
+        number = phone.parse(fields.get("number", ""), Channel.CALL)
+    except InvalidParameterError:
+        return _page(request, wrong="Write the number with its country code: +44 7400 123456.")
+    ours, service = parts_of(request), fields.get("service", "")
+    used = await run_in_threadpool(_used, ours, service, number.e164)
+    return _page(request, used=used, number=phone.mask(number.e164), service=service)
+
+
+def _used(ours: Sendcode, service: str, number: str) -> list[dict[str, Any]]:
+    index = ours.keyring.number_index(number)
+    limits = number_limits(ours.settings, service, index, Channel.CALL)
+    return [
+        {"name": one.name, "used": used, "most": one.most, "opens": opens}
+        for one, (used, opens) in zip(limits, ours.limits.used(limits), strict=True)
+    ]
+
+
+def _page(request: Request, wrong: str = "", **values: Any) -> Response:
+    ours = parts_of(request)
+    shown = {"used": None, "number": "", "service": ""} | values
+    services = ours.services.page(ours.settings.account_sid, limit=50)
+    return page(
+        request, "limits.html", 400 if wrong else 200, current="limits", wrong=wrong,
+        limits=_in_force(ours.settings), services=services, **shown,
+    )  # fmt: skip
+
+
+def _in_force(s: Settings) -> list[tuple[str, str, str]]:
+    """Name, what it allows, the setting that changes it."""
+    return [
+        ("sends", f"{s.limit_sends} in {s.limit_sends_window // 60} min, of a service to a number",
+         "SENDCODE_LIMIT_SENDS"),
+        ("daily", f"{s.limit_daily} a day per number, over all services", "SENDCODE_LIMIT_DAILY"),
+        ("daily_calls", f"{s.limit_daily_calls} of them calls", "SENDCODE_LIMIT_DAILY_CALLS"),
+        ("checks", f"{s.max_checks} guesses per verification", "SENDCODE_MAX_CHECKS"),
+        ("wrong codes in a row", f"{s.disable_after_failures}, then the number is disabled",
+         "SENDCODE_DISABLE_AFTER_FAILURES"),
+        ("starts of one service", f"{s.busy_starts} in ten seconds, then the busy queue",
+         "SENDCODE_BUSY_STARTS"),
+        ("overload", f"no new start while a code waits over {s.overload_seconds} s",
+         "SENDCODE_OVERLOAD_SECONDS"),
+    ]  # fmt: skip

@@ -1,0 +1,119 @@
+"""Deliveries on record: a table by filters in the address, a search, and one with its timeline."""
+
+import re
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse
+
+from api_stub.console.failures import SPANS, USUAL
+from api_stub.console.guard import Fields, Viewer, parts_of
+from api_stub.console.pages import link, page
+from worker import failures
+from worker.errors import InvalidParameterError
+from worker.records import Filters
+from worker.states import Channel, DeliveryState
+
+router = APIRouter()
+PAGE = 50
+SPANS_HERE = {**SPANS, "30d": 2_592_000}
+_SID = re.compile(r"(VE|VL|SM|MM|CA)[0-9a-f]{32}", re.ASCII)
+_INDEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_STEPS = {
+    "created_at": "promised",
+    "published_at": "told to the workers",
+    "taken_at": "taken by a worker",
+    "accepted_at": "accepted by the provider",
+    "delivered_at": "delivered",
+    "ended_at": "ended",
+}
+
+
+@router.get("/requests")
+def show(
+    request: Request,
+    session: Viewer,
+    state: str = "",
+    channel: str = "",
+    country: str = "",
+    error: str = "",
+    since: str = USUAL,
+    who: str = "",
+    before: str = "",
+) -> Response:
+    span = since if since in SPANS_HERE else USUAL
+    asked = {"state": state, "channel": channel, "country": country.upper(), "error": error}
+    filters = Filters(
+        state=state or None,
+        channel=channel or None,
+        country=country.upper() or None,
+        error_code=error or None,
+        within=SPANS_HERE[span],
+    )
+    beyond = before if _SID.fullmatch(before) else None
+    found = parts_of(request).records.page(filters, beyond, PAGE, _indexes(who))
+    return page(
+        request, "requests.html", current="requests", found=found, asked=asked, who=who, span=span,
+        before=before, spans=list(SPANS_HERE), states=[s.value for s in DeliveryState],
+        channels=[c.value for c in Channel],
+    )  # fmt: skip
+
+
+@router.post("/search")
+async def search(request: Request, session: Viewer, fields: Fields) -> Response:
+    """A sid leads to its timeline, a number to its requests. A form, since an address that held a
+    number would stand in histories and logs.
+    """
+    wanted = fields.get("q", "").strip()
+    records = parts_of(request).records
+    if _SID.fullmatch(wanted):
+        sid = await run_in_threadpool(records.find, wanted)
+        return RedirectResponse(link(f"/requests/{sid}"), 303)
+    try:
+        indexes = await run_in_threadpool(records.indexes, wanted)
+    except InvalidParameterError:
+        text = (
+            "Search takes a sid (VE…, VL…), one of Twilio's (SM…, CA…), or a number with its"
+            " country code, such as +44 7400 123456."
+        )
+        return page(request, "problem.html", 400, title="Nothing found", text=text)
+    who = ".".join(index.hex() for index in indexes)
+    return RedirectResponse(link("/requests", who=who, since="30d"), 303)
+
+
+@router.get("/requests/{sid}")
+def one(request: Request, session: Viewer, sid: str) -> Response:
+    """All that happened to a verification, with the milliseconds between the steps."""
+    records = parts_of(request).records
+    found = records.timeline(records.find(sid))
+    for delivery in found["deliveries"]:
+        delivery["steps"] = _steps(delivery)
+        if code := delivery["error_code"]:
+            delivery["cause"], delivery["next_step"] = (
+                failures.cause(code),
+                failures.next_step(code),
+            )
+    return page(request, "request.html", current="requests", found=found)
+
+
+def _steps(delivery: dict[str, Any]) -> list[dict[str, Any]]:
+    """What happened, in order: when, how long after the start and after the step before."""
+    happened = [(delivery[name], text, "") for name, text in _STEPS.items() if delivery[name]]
+    happened += [
+        (word["received_at"], f"receipt: {word['status']}", word["error_code"] or "")
+        for word in delivery["receipts"]
+    ]
+    if delivery["state"] == DeliveryState.QUEUED:
+        happened.append((delivery["next_try_at"], "next try", ""))
+    began = last = delivery["created_at"]
+    steps = []
+    for at, text, code in sorted(happened):
+        steps.append({"at": at, "text": text, "code": code, "since": at - began, "gap": at - last})
+        last = at
+    return steps
+
+
+def _indexes(who: str) -> tuple[bytes, ...]:
+    found = [one for one in who.split(".") if _INDEX.fullmatch(one)]
+    return tuple(bytes.fromhex(one) for one in found[:10])

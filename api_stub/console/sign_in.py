@@ -1,0 +1,85 @@
+"""The way in and out. These pages are open; everything else asks for a session."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse, Response
+
+from api_stub.console import guard
+from api_stub.console.guard import Enrolling, Fields, parts_of
+from api_stub.console.pages import BASE, THEME_COOKIE, THEMES, link, page
+from worker.errors import SignInRefusedError
+
+router = APIRouter()
+
+
+@router.get("/sign-in")
+def ask(request: Request) -> Response:
+    """The form: name, password and the code of the authenticator app."""
+    return _form(request, "sign_in.html", next=request.query_params.get("next", ""), refused=None)
+
+
+@router.post("/sign-in")
+async def sign_in(request: Request, fields: Fields) -> Response:
+    guard.require_open_form(request, fields)
+    given = (fields.get("name", ""), fields.get("password", ""), fields.get("code", ""))
+    whence = (guard.address_of(request), guard.browser_of(request))
+    after = fields.get("next", "")
+    try:
+        token = await run_in_threadpool(parts_of(request).operators.sign_in, *given, *whence)
+    except SignInRefusedError as error:
+        return _form(request, "sign_in.html", 401, next=after, refused=error)
+    return _in(token, guard.own_path(after))
+
+
+@router.get("/link")
+def ask_link(request: Request) -> Response:
+    """A page with a button: opening a link must not use it up, as previews of links do."""
+    return _form(request, "link.html", key=request.query_params.get("key", ""), refused=None)
+
+
+@router.post("/link")
+async def use_link(request: Request, fields: Fields) -> Response:
+    guard.require_open_form(request, fields)
+    whence = (guard.address_of(request), guard.browser_of(request))
+    try:
+        token = await run_in_threadpool(
+            parts_of(request).operators.use_link, fields.get("key", ""), *whence
+        )
+    except SignInRefusedError as error:
+        return _form(request, "link.html", 401, key="", refused=error)
+    return _in(token, f"{BASE}/")
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request, session: Enrolling) -> Response:
+    await run_in_threadpool(parts_of(request).operators.end_session, session.sid)
+    answer = RedirectResponse(link("/sign-in"), 303)
+    guard.forget(answer)
+    return answer
+
+
+@router.post("/theme")
+async def theme(request: Request, fields: Fields, session: Enrolling) -> Response:
+    """Light, dark, or as the device is."""
+    answer = RedirectResponse(guard.own_path(fields.get("here", "")), 303)
+    chosen = fields.get("theme", "auto")
+    if chosen in THEMES:
+        answer.set_cookie(
+            THEME_COOKIE, chosen, max_age=31_536_000, path="/", secure=True, samesite="lax"
+        )
+    return answer
+
+
+def _form(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    token = guard.open_form(request)
+    answer = page(request, template, status, **{**values, "csrf": token})
+    guard.keep_form(answer, token)
+    return answer
+
+
+def _in(token: str, target: str) -> Response:
+    answer = RedirectResponse(target, 303)
+    guard.keep(answer, token)
+    return answer

@@ -1,0 +1,92 @@
+// Live parts of a page, keys and the switch of colours. Pages are whole without it.
+"use strict";
+
+const live = document.body.dataset.live;
+const button = document.querySelector("button.live");
+let source = null;
+let paused = sessionStorage.getItem("paused") === "1";
+
+function show(state) {
+  if (!button) return;
+  button.hidden = false;
+  button.setAttribute("aria-pressed", String(paused));
+  button.classList.toggle("away", state === "away");
+  const words = { on: "Live", off: "Paused", away: "No answer" };
+  button.querySelector(".text").textContent = words[paused ? "off" : state];
+}
+
+function put(name, html) {
+  const part = document.querySelector(`[data-part="${name}"]`);
+  if (!part || part.dataset.html === html) return;
+  const focused = part.contains(document.activeElement) ? document.activeElement : null;
+  const path = focused && focused.getAttribute("href");
+  part.dataset.html = html;
+  part.innerHTML = html;
+  // Who stands on a link with the keyboard stays on it.
+  if (path) part.querySelector(`a[href="${CSS.escape(path)}"]`)?.focus({ preventScroll: true });
+}
+
+function listen() {
+  if (source || paused || document.hidden || !live || !button) return;
+  source = new EventSource(live);
+  source.addEventListener("open", () => show("on"));
+  source.addEventListener("look", (event) => {
+    show("on");
+    for (const [name, html] of Object.entries(JSON.parse(event.data))) put(name, html);
+    document.dispatchEvent(new CustomEvent("look"));
+  });
+  source.addEventListener("ended", () => location.reload());
+  source.addEventListener("error", () => show("away"));
+}
+
+function rest() {
+  source?.close();
+  source = null;
+}
+
+function toggle() {
+  paused = !paused;
+  sessionStorage.setItem("paused", paused ? "1" : "0");
+  show("on");
+  if (paused) rest();
+  else listen();
+}
+
+if (button) {
+  button.addEventListener("click", toggle);
+  document.addEventListener("visibilitychange", () => (document.hidden ? rest() : listen()));
+  window.addEventListener("pagehide", rest);
+  window.addEventListener("pageshow", listen);
+  show("on");
+}
+
+const theme = document.querySelector("form.theme");
+if (theme) {
+  theme.querySelector("button").hidden = true;
+  theme.querySelector("select").addEventListener("change", () => theme.requestSubmit());
+}
+
+const pages = { o: "/", q: "/queues", f: "/failures", r: "/requests", c: "/countries", s: "/senders", w: "/workers", l: "/limits", a: "/audit" };
+const keys = document.getElementById("keys");
+const opener = document.querySelector("button.keys");
+let go = 0;
+
+if (opener) {
+  opener.hidden = false;
+  opener.addEventListener("click", () => keys.showModal());
+}
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, select, textarea, dialog");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || !keys) return;
+  if (go && Date.now() - go < 1500 && pages[event.key]) {
+    location.href = `/console${pages[event.key]}`;
+    return;
+  }
+  go = event.key === "g" ? Date.now() : 0;
+  if (event.key === "/") {
+    event.preventDefault();
+    document.getElementById("q").focus();
+  } else if (event.key === "?") keys.showModal();
+  else if (event.key === "p") toggle();
+});

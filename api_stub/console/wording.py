@@ -1,0 +1,75 @@
+"""How numbers and times read on a page."""
+
+import time
+from datetime import UTC, datetime
+
+from markupsafe import Markup, escape
+
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "m"))
+DASH = "–"
+
+
+def ago(at: int | None) -> Markup:
+    """A moment (ms since 1970 UTC) as how long ago it was; when exactly, on hover."""
+    if at is None:
+        return Markup(DASH)  # noqa: S704
+    exact = datetime.fromtimestamp(at / 1000, UTC)
+    seconds = time.time() - at / 1000
+    text = f"in {_span(-seconds)}" if seconds < -1 else f"{_span(max(0.0, seconds))} ago"
+    stamp = exact.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
+        stamp, f"{exact:%Y-%m-%d %H:%M:%S}", escape(text)
+    )
+
+
+def _span(seconds: float) -> str:
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def span(seconds: float | None) -> str:
+    """Seconds in the unit that reads best."""
+    if seconds is None:
+        return DASH
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24} d {hours % 24} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def ms(value: float | None) -> str:
+    """Milliseconds in the unit that reads best."""
+    return DASH if value is None else span(value / 1000)
+
+
+def percent(share: float | None) -> str:
+    """A share of 0 to 1; what is neither all nor none never reads so."""
+    if share is None:
+        return DASH
+    if 0.99 < share < 1 or 0 < share < 0.01:
+        return (
+            f"{share:.1%}" if 0.001 <= share <= 0.999 else ("> 99.9%" if share > 0.5 else "< 0.1%")
+        )
+    return f"{share:.0%}"
+
+
+def count(value: int | None) -> str:
+    """A whole number, in groups of three."""
+    return DASH if value is None else f"{value:,}"
+
+
+def points(values: tuple[int, ...], width: int = 96, height: int = 22) -> str:
+    """The corners of a small line through the values, for an SVG's `points`."""
+    most = max(values, default=0) or 1
+    step = width / max(1, len(values) - 1)
+    return " ".join(
+        f"{i * step:.1f},{height - 1 - (height - 2) * value / most:.1f}"
+        for i, value in enumerate(values)
+    )

@@ -1,0 +1,318 @@
+"""The console's pages and its way in, on both databases and a real Valkey."""
+
+import re
+import time
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pyotp
+import pytest
+from fastapi.testclient import TestClient
+
+from api_stub.app import create_app
+from api_stub.console.guard import COOKIE, own_path
+from tests.integration.test_operators import PASSWORD, enrol, next_code
+from tests.integration.test_records import FRENCH, set_to, start
+from worker.operators import Role
+from worker.rollup import Rollup
+from worker.services import Service
+from worker.wiring import Sendcode
+
+PAGES = (
+    *("/", "/queues", "/failures", "/requests", "/countries", "/senders", "/workers", "/limits"),
+    *("/settings", "/operators", "/account", "/series.json"),
+)
+
+
+def door(parts: Sendcode) -> TestClient:
+    """A browser before the console, which nobody is signed in to."""
+    app = create_app(parts.settings)
+    app.state.parts = parts
+    return TestClient(
+        app, raise_server_exceptions=False, base_url=parts.settings.base_url, follow_redirects=False
+    )
+
+
+class Form(HTMLParser):
+    """The hidden fields of a page's forms."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.hidden: dict[str, str] = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if tag == "input" and found.get("type") == "hidden":
+            self.hidden[found["name"] or ""] = found.get("value") or ""
+
+
+def token(client: TestClient, page: str = "/account") -> str:
+    return Form(client.get(f"/console{page}").text).hidden["csrf"]
+
+
+def post(client: TestClient, path: str, page: str = "/account", **fields: str) -> Any:
+    """Send a form as the page `page` would."""
+    return client.post(f"/console{path}", data={"csrf": token(client, page), **fields})
+
+
+def signed_in(parts: Sendcode, name: str = "ann", role: Role = Role.ADMIN) -> TestClient:
+    """A browser in which an operator came by a link."""
+    if name not in {one.name for one in parts.operators.all()}:
+        parts.operators.add(name, role)
+    client = door(parts)
+    key = parts.operators.make_link(name)
+    page = client.get("/console/link", params={"key": key})
+    assert page.status_code == 200
+    answer = client.post("/console/link", data=Form(page.text).hidden)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/")
+    return client
+
+
+@pytest.fixture
+def ann(parts: Sendcode) -> TestClient:
+    return signed_in(parts)
+
+
+@pytest.fixture
+def failed(parts: Sendcode, service: Service) -> str:
+    """A delivery to France that the provider refused."""
+    sid = start(parts, service, FRENCH)
+    set_to(parts, sid, state="failed", error_code="21408", provider_sid=f"SM{'1' * 32}")
+    Rollup(parts.db, 30).look()
+    return sid
+
+
+def test_every_page_opens(ann: TestClient, failed: str) -> None:
+    """Each answers with its headers: nothing is kept, nothing inline runs, nobody frames it."""
+    group = "/failures/group?code=21408&channel=sms&country=FR"
+    for page in (*PAGES, group, f"/requests/{failed}"):
+        answer = ann.get(f"/console{page}")
+        assert answer.status_code == 200, page
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["cache-control"] == "no-store"
+        assert not re.search(r"\sstyle=|<style|\son\w+=", answer.text), page
+
+
+def test_no_page_has_a_whole_number(ann: TestClient, failed: str) -> None:
+    """Numbers are masked on every page, and no address holds one."""
+    assert "+33*******78" in ann.get("/console/requests").text
+    found = post(ann, "/search", q="+33 6 12 34 56 78")
+    listed = ann.get(found.headers["location"])
+    assert failed in listed.text
+    used = post(ann, "/limits/number", number=FRENCH, service="")
+    assert used.status_code == 200
+    seen = [found.headers["location"], listed.text, used.text]
+    seen += [ann.get(f"/console{page}").text for page in (*PAGES, f"/requests/{failed}")]
+    for text in seen:
+        assert FRENCH[1:] not in text
+        assert FRENCH[3:] not in text
+        assert "12345678" not in text.replace(" ", "")
+
+
+def test_search_knows_sids_and_numbers(ann: TestClient, failed: str) -> None:
+    """Our sids and Twilio's lead to the timeline, nonsense to what search takes."""
+    for sid in (failed, f"SM{'1' * 32}"):
+        found = post(ann, "/search", q=f" {sid} ")
+        assert (found.status_code, found.headers["location"][:20]) == (303, "/console/requests/VE")
+    assert post(ann, "/search", q="nonsense").status_code == 400
+    assert post(ann, "/search", q=f"VL{'0' * 32}").status_code == 404
+
+
+def test_the_timeline_says_why(ann: TestClient, failed: str) -> None:
+    """It shows state, code, cause in words, what helps, and guesses as a count."""
+    text = ann.get(f"/console/requests/{failed}").text
+    for words in ("21408", "geographic permissions", "What helps", "0 of 5", "promised"):
+        assert words in text, words
+
+
+def test_filters_stand_in_the_address(ann: TestClient, parts: Sendcode, service: Service) -> None:
+    """A page of requests is told by its address, and goes on from its last row."""
+    sids = [start(parts, service, f"+447400{n}") for n in range(123450, 123503)]
+    first = ann.get("/console/requests?country=gb&state=queued&since=1h").text
+    assert sids[-1] in first
+    assert sids[0] not in first
+    older = re.search(r'href="(/console/requests\?[^"]*before=[^"]*)"', first)
+    assert older is not None
+    second = ann.get(older[1].replace("&amp;", "&")).text
+    assert sids[0] in second
+    assert sids[-1] not in second
+    assert sids[0] not in ann.get("/console/requests?country=FR").text
+
+
+def test_password_and_code_sign_in(parts: Sendcode) -> None:
+    """The sign-in page keeps the session in a `__Host-` cookie and goes on to where one was."""
+    parts.operators.add("ann", "viewer", PASSWORD)
+    app = enrol(parts.operators, "ann")
+    client = door(parts)
+    sent = client.get("/console/failures?since=1h")
+    assert sent.status_code == 303
+    page = client.get(sent.headers["location"])
+    fields = {**Form(page.text).hidden, "name": "ann", "password": PASSWORD}
+    wrong = client.post("/console/sign-in", data={**fields, "code": "12345"})
+    assert wrong.status_code == 401
+    assert PASSWORD not in wrong.text
+    right = client.post("/console/sign-in", data={**fields, "code": next_code(app)})
+    assert (right.status_code, right.headers["location"]) == (303, "/console/failures?since=1h")
+    kept = right.headers["set-cookie"]
+    assert kept.startswith("__Host-")
+    assert {"Secure", "HttpOnly", "Path=/"} <= set(kept.split("; "))
+    assert "samesite=lax" in kept.lower()
+    assert client.get("/console/failures?since=1h").status_code == 200
+
+
+def test_the_first_way_in(parts: Sendcode) -> None:
+    """By link, then a password and an app with its QR code; after that both are asked for."""
+    client = signed_in(parts)
+    new = "a long enough one"
+    assert post(client, "/account/password", password=new, again="another").status_code == 400
+    assert post(client, "/account/password", password="short", again="short").status_code == 400
+    assert post(client, "/account/password", password=new, again=new).status_code == 303
+    assert client.get("/console/queues").headers["location"] == "/console/account"
+    offered = post(client, "/account/factor")
+    assert "data:image/png;base64," in offered.text
+    secret = re.search(r'<code class="copy">([A-Z2-7 ]+)</code>', offered.text)
+    assert secret is not None
+    app = pyotp.TOTP(secret[1].replace(" ", ""))
+    fields = Form(offered.text).hidden
+    refused = client.post("/console/account/factor/accept", data={**fields, "code": "0"})
+    assert refused.status_code == 400
+    done = client.post("/console/account/factor/accept", data={**fields, "code": app.now()})
+    assert done.status_code == 303
+    assert client.get("/console/queues").status_code == 200
+    assert post(client, "/sign-out").headers["location"] == "/console/sign-in"
+    assert client.get("/console/").status_code == 303
+
+
+def test_a_link_is_not_used_up_by_looking(parts: Sendcode) -> None:
+    """What previews a link opens it only; the button signs in, once."""
+    parts.operators.add("ann", "admin")
+    key = parts.operators.make_link("ann")
+    client = door(parts)
+    pages = [client.get("/console/link", params={"key": key}) for _ in range(3)]
+    fields = Form(pages[-1].text).hidden
+    assert client.post("/console/link", data=fields).status_code == 303
+    assert client.post("/console/link", data=fields).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda fields, headers: fields.update(csrf="0" * 64),
+        lambda fields, headers: fields.pop("csrf"),
+        lambda fields, headers: headers.update({"Sec-Fetch-Site": "cross-site"}),
+        lambda fields, headers: headers.update({"Sec-Fetch-Site": "same-site"}),
+    ],
+    ids=["another token", "no token", "another site", "a sister site"],
+)
+def test_forms_of_others_change_nothing(
+    parts: Sendcode, ann: TestClient, spoil: Callable[[Any, Any], Any]
+) -> None:
+    """Without the session's own token, or from another site, no form is taken, nor the sign-in."""
+    headers: dict[str, str] = {}
+    fields = {"csrf": token(ann), "name": "bob", "role": "viewer"}
+    spoil(fields, headers)
+    assert ann.post("/console/operators", data=fields, headers=headers).status_code == 403
+    assert [one.name for one in parts.operators.all()] == ["ann"]
+    key, client = parts.operators.make_link("ann"), door(parts)
+    opened = Form(client.get("/console/link", params={"key": key}).text).hidden
+    spoil(opened, headers)
+    assert client.post("/console/link", data=opened, headers=headers).status_code == 403
+
+
+def test_roles(parts: Sendcode) -> None:
+    """Viewers and operators see the pages; an admin alone changes operators."""
+    for name, role in (("vic", Role.VIEWER), ("olga", Role.OPERATOR)):
+        client = signed_in(parts, name, role)
+        assert {client.get(f"/console{page}").status_code for page in PAGES} == {200}
+        refused = post(client, "/operators", name="eve", role="admin")
+        assert refused.status_code == 403
+        assert "admin" in refused.text
+    admin = signed_in(parts, "ann")
+    made = post(admin, "/operators", name="bob", role="viewer")
+    link = re.search(r"https://codes\.example\.com(/console/link\?key=[\w-]+)", made.text)
+    assert link is not None
+    bob = door(parts)
+    opened = Form(bob.get(link[1]).text).hidden
+    assert bob.post("/console/link", data=opened).status_code == 303
+    assert post(admin, "/operators/bob/disable").status_code == 303
+    assert bob.get("/console/").status_code == 303
+    assert post(admin, "/operators/ann/disable").status_code == 403
+
+
+def test_an_admin_ends_a_session(parts: Sendcode, ann: TestClient) -> None:
+    """A session of another browser ends at once."""
+    other = signed_in(parts)
+    newest = parts.operators.sessions()[0].sid
+    assert post(ann, f"/sessions/{newest}/end").status_code == 303
+    assert other.get("/console/").status_code == 303
+    assert ann.get("/console/").status_code == 200
+
+
+def test_settings_show_no_secret(parts: Sendcode, ann: TestClient) -> None:
+    """Tokens, keys and passwords are masked; what is no secret is there."""
+    text = ann.get("/console/settings").text
+    for name in ("auth_token", "secret_keys", "twilio_auth_token", "broker_url"):
+        secret = getattr(parts.settings, name).get_secret_value()
+        assert secret not in text, name
+    assert parts.settings.twilio_from in text or "SENDCODE_TWILIO_FROM" in text
+    assert "SENDCODE_READ_TIMEOUT" in text
+
+
+def test_without_the_broker_the_pages_say_so(make_parts: Callable[..., Sendcode]) -> None:
+    """An operator signs in and reads on what still can be read."""
+    parts = make_parts()
+    client = signed_in(parts)
+    away = Sendcode(
+        parts.settings.model_copy(update={"broker_url": type(parts.settings.broker_url)(
+            "redis://127.0.0.1:1/0")})
+    )  # fmt: skip
+    client.app.state.parts = away  # type: ignore[attr-defined]
+    for page in ("/", "/queues", "/workers", "/senders", "/failures", "/requests"):
+        answer = client.get(f"/console{page}")
+        assert answer.status_code == 200, page
+    assert "The broker does not answer" in client.get("/console/").text
+    away.db.close()
+
+
+def test_the_stream_is_for_those_who_are_signed_in(parts: Sendcode) -> None:
+    """A stranger gets no stream, and no page in its place."""
+    answer = door(parts).get("/console/live", headers={"Accept": "text/event-stream"})
+    assert (answer.status_code, answer.text) == (401, "signed out")
+
+
+@pytest.mark.parametrize(
+    ("given", "target"),
+    [
+        ("/console/queues?x=1", "/console/queues?x=1"),
+        ("https://evil.example/console/", "/console/"),
+        ("//evil.example/console/", "/console/"),
+        ("/console/\\evil.example", "/console/"),
+        ("javascript:alert(1)", "/console/"),
+        ("/v2/Services", "/console/"),
+        ("", "/console/"),
+    ],
+)
+def test_one_goes_on_to_pages_of_the_console_alone(given: str, target: str) -> None:
+    """After the sign-in no address leads elsewhere."""
+    assert own_path(given) == target
+
+
+def test_looks_are_shared(
+    parts: Sendcode, ann: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many pages are opened within a second, queues are looked at once or twice."""
+    looks = []
+    original = type(parts.standing).queues
+    monkeypatch.setattr(
+        type(parts.standing), "queues", lambda self: looks.append(1) or original(self)
+    )
+    begun = time.monotonic()
+    for _ in range(10):
+        assert ann.get("/console/").status_code == 200
+    assert len(looks) <= 1 + (time.monotonic() - begun) / 2
+    assert COOKIE in ann.cookies

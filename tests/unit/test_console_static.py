@@ -1,0 +1,48 @@
+"""What the console's pages load is their own, whole and unchanged."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "api_stub" / "console"
+VENDORED = ROOT / "static" / "vendor"
+TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+
+
+def test_vendored_files_are_what_was_published() -> None:
+    """Every file of others has its hash in VENDOR.txt, below a line with name, version and
+    licence, and no file is without."""
+    text = (VENDORED / "VENDOR.txt").read_text()
+    hashes = dict(re.findall(r"^([0-9a-f]{64})  (\S+)$", text, re.MULTILINE)[i][::-1]
+                  for i in range(text.count("  ")))  # fmt: skip
+    files = {path.name for path in VENDORED.iterdir()} - {"VENDOR.txt"}
+    assert files == set(hashes)
+    for name, expected in hashes.items():
+        assert hashlib.sha256((VENDORED / name).read_bytes()).hexdigest() == expected, name
+    named = re.findall(r"^(\S+) (\d+\.\d+\.\d+), (\S+), unchanged", text, re.MULTILINE)
+    assert [name for name, _, _ in named] == ["htmx.org", "uplot"]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_has_nothing_inline_and_nothing_from_elsewhere(path: Path) -> None:
+    """No script or style in the markup, no handler in an attribute, no address of another host."""
+    text = path.read_text()
+    assert not re.search(r"<script(?![^>]*\bsrc=)", text)
+    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:|hx-on|hx-vals=.js", text)
+    assert not re.search(r"""(src|href|action)=["']?(https?:)?//""", text)
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_every_form_that_writes_carries_the_token(path: Path) -> None:
+    """Between `<form method="post"` and its end stands the CSRF field."""
+    for form in re.findall(r"<form[^>]*method=\"post\".*?</form>", path.read_text(), re.DOTALL):
+        assert "{{ hidden(csrf) }}" in form or 'name="csrf" value="{{ csrf }}"' in form, form[:120]
+
+
+def test_own_scripts_and_styles_load_nothing_from_elsewhere() -> None:
+    """Neither our scripts nor our stylesheet names another host."""
+    for name in ("console.js", "charts.js", "console.css"):
+        text = (ROOT / "static" / name).read_text()
+        assert "//" not in re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE), name
