@@ -225,6 +225,18 @@ class Records:
         """
         return tuple(self._keyring.number_indexes(phone.parse(number, Channel.CALL).e164))
 
+    def index_of(self, verification_sid: str) -> bytes:
+        """What stands for a verification's number, see `indexes`.
+
+        :raises NotFoundError: there is none
+        """
+        statement = select(_v.number_index).where(_v.sid == verification_sid)
+        with self._db.statement() as connection:
+            found = connection.execute(statement).scalar_one_or_none()
+        if found is None:
+            raise NotFoundError("verification")
+        return bytes(found)
+
     def _shown(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         hidden = ("key_id", "number_sealed", "owner")
         values = {str(name): value for name, value in row.items() if name not in hidden}

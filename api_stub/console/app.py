@@ -13,9 +13,11 @@ from starlette.exceptions import HTTPException
 
 from api_stub.console import (
     account,
+    actions,
     countries_page,
     failures,
     limits,
+    lists,
     live,
     operators,
     overview,
@@ -31,6 +33,8 @@ from api_stub.console.looks import Looks
 from api_stub.console.pages import BASE, link, page
 from worker.db import UNAVAILABLE
 from worker.errors import (
+    ActionRefusedError,
+    BlockedError,
     ConflictError,
     InvalidParameterError,
     LimitsUnavailableError,
@@ -61,6 +65,8 @@ ROUTERS = (
     limits.router,
     settings.router,
     operators.router,
+    actions.router,
+    lists.router,
     live.router,
 )
 
@@ -162,6 +168,8 @@ _ANSWERS: dict[type[Exception], Any] = {
     NotFoundError: _not_found,
     InvalidParameterError: _unusable,
     ConflictError: _unusable,
+    ActionRefusedError: _unusable,
+    BlockedError: _unusable,
     RequestValidationError: _unusable_query,
     HTTPException: _http,
     Exception: _crashed,

@@ -36,7 +36,8 @@ def group(
     """One group: why, since when, examples, and what can be done about it."""
     span = since if since in SPANS else USUAL
     found = _find(parts_of(request).failures.groups(SPANS[span]), code, channel, country)
-    return page(request, "group.html", current="failures", group=found, span=span)
+    return page(request, "group.html", current="failures", group=found, span=span,
+                seconds=SPANS[span])  # fmt: skip
 
 
 def _find(groups: list[Group], code: str, channel: str, country: str) -> Group:

@@ -16,6 +16,7 @@ from worker.circuits import Circuit, CircuitState
 from worker.failures import Group
 from worker.gauges import AWAY
 from worker.minutes import Counts
+from worker.operations import Pause
 from worker.presence import Worker
 from worker.standing import SILENT_AFTER, Flow, QueueStanding
 from worker.wiring import Sendcode
@@ -61,6 +62,7 @@ class Look:
     decided: Counts | None = None
     counted_at: int | None = None
     groups: list[Group] | None = None
+    pauses: list[Pause] | None = None
     concerns: list[Concern] = field(default_factory=list)
 
     @property
@@ -88,6 +90,9 @@ class Look:
     @property
     def is_silent(self) -> bool:
         return self.silent is None or self.silent > SILENT_AFTER
+
+    def is_paused(self, kind: str, name: str) -> bool:
+        return any((one.kind, one.name) == (kind, name) for one in self.pauses or ())
 
     def drain(self, queue: QueueStanding) -> float | None:
         """Seconds until a queue is empty at the last minute's pace; None where nobody takes."""
@@ -123,8 +128,7 @@ class Looks:
         if last and age < FRESH:
             return last
         if not self._lock.acquire(blocking=fresh or age > STALE):
-            assert last is not None
-            return last
+            return last or Look(time.monotonic())
         try:
             if self._last and time.monotonic() - self._last.at < FRESH:
                 return self._last
@@ -132,6 +136,10 @@ class Looks:
             return self._last
         finally:
             self._lock.release()
+
+    def forget(self) -> None:
+        """Something was changed: the next page looks anew."""
+        self._last = None
 
     def _made(self) -> Look:
         ours, look = self._parts(), Look(time.monotonic())
@@ -145,6 +153,7 @@ class Looks:
         look.decided = _read(lambda: minutes.total(*CONVERSION))
         look.counted_at = _read(minutes.counted_at)
         look.groups = _read(lambda: ours.failures.groups(RECENT)[:WORST])
+        look.pauses = _read(ours.operations.pauses.all)
         look.concerns = concerns(look)
         look.at = time.monotonic()
         return look

@@ -56,7 +56,7 @@ def show(
     return page(
         request, "requests.html", current="requests", found=found, asked=asked, who=who, span=span,
         before=before, spans=list(SPANS_HERE), states=[s.value for s in DeliveryState],
-        channels=[c.value for c in Channel],
+        channels=[c.value for c in Channel], seconds=SPANS_HERE[span],
     )  # fmt: skip
 
 
@@ -94,7 +94,8 @@ def one(request: Request, session: Viewer, sid: str) -> Response:
                 failures.cause(code),
                 failures.next_step(code),
             )
-    return page(request, "request.html", current="requests", found=found)
+    who = records.index_of(found["sid"]).hex()
+    return page(request, "request.html", current="requests", found=found, who=who)
 
 
 def _steps(delivery: dict[str, Any]) -> list[dict[str, Any]]:

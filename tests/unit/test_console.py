@@ -1,10 +1,13 @@
-"""What the console's pages load is their own, whole and unchanged."""
+"""What the console's pages load is their own, and how things read on them."""
 
 import hashlib
 import re
 from pathlib import Path
 
 import pytest
+
+from api_stub.console import wording
+from api_stub.console.guard import own_path
 
 ROOT = Path(__file__).parents[2] / "api_stub" / "console"
 VENDORED = ROOT / "static" / "vendor"
@@ -46,3 +49,34 @@ def test_own_scripts_and_styles_load_nothing_from_elsewhere() -> None:
     for name in ("console.js", "charts.js", "console.css"):
         text = (ROOT / "static" / name).read_text()
         assert "//" not in re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE), name
+
+
+@pytest.mark.parametrize(
+    ("given", "target"),
+    [
+        ("/console/queues?x=1", "/console/queues?x=1"),
+        ("https://evil.example/console/", "/console/"),
+        ("//evil.example/console/", "/console/"),
+        ("/console/\\evil.example", "/console/"),
+        ("javascript:alert(1)", "/console/"),
+        ("/v2/Services", "/console/"),
+        ("", "/console/"),
+    ],
+)
+def test_one_goes_on_to_pages_of_the_console_alone(given: str, target: str) -> None:
+    """After the sign-in no address leads elsewhere."""
+    assert own_path(given) == target
+
+
+def test_times_and_shares_read_well() -> None:
+    """Each in the unit that fits; a share that is not whole never reads as all or nothing."""
+    spans = [wording.span(one) for one in (0.04, 1.26, 75, 7260, 200_000, None)]
+    assert spans == ["40 ms", "1.3 s", "1 min 15 s", "2 h 1 min", "2 d 7 h", "–"]
+    shares = [wording.percent(one) for one in (0, 0.0004, 0.004, 0.5, 0.996, 0.9999, 1, None)]
+    assert shares == ["0%", "< 0.1%", "0.4%", "50%", "99.6%", "> 99.9%", "100%", "–"]
+
+
+def test_a_trend_lies_within_its_picture() -> None:
+    """The highest value is at the top, none at the bottom."""
+    assert wording.points((0, 2, 4)) == "0.0,21.0 48.0,11.0 96.0,1.0"
+    assert wording.points((0, 0)) == "0.0,21.0 96.0,21.0"

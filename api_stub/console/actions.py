@@ -1,0 +1,117 @@
+"""The pages that act: each first says what would be done, asks why, and then does it."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from api_stub.console import guard
+from api_stub.console.guard import Actor, Fields, ForbiddenError, parts_of
+from api_stub.console.pages import page
+from api_stub.console.verbs import UNTIL, VERBS, Verb, values_of
+from worker import audit
+from worker.errors import (
+    ActionRefusedError,
+    BlockedError,
+    FeatureOffError,
+    InvalidParameterError,
+    LimitReachedError,
+    NotFoundError,
+    PausedError,
+    PaymentError,
+)
+from worker.operations import Outcome
+from worker.operators import Role, Session
+
+router = APIRouter()
+TRIAL = "a trial"  # the reason of a dry run, which is written down nowhere
+_REFUSED = (
+    *(ActionRefusedError, BlockedError, FeatureOffError, InvalidParameterError),
+    *(LimitReachedError, PausedError, PaymentError),
+)
+
+
+@router.get("/act/{name}")
+async def ask(request: Request, session: Actor, name: str) -> Response:
+    """What would be done, and a form that asks why."""
+    verb = _verb(name)
+    given = values_of(verb, request.query_params)
+    if verb.typed:
+        return _form(request, name, verb, given)
+    return await _try(request, session, name, verb, given)
+
+
+@router.post("/act/{name}")
+async def act(request: Request, session: Actor, fields: Fields, name: str) -> Response:
+    """Do it, or try what would be done where the form asks for that."""
+    verb = _verb(name)
+    given = {**values_of(verb, fields), **_chosen(fields)}
+    if given.get("override") and not session.operator.role.allows(Role.ADMIN):
+        raise ForbiddenError("Only an admin may override limits.")
+    if fields.get("try"):
+        return await _try(request, session, name, verb, given)
+    rest = {"reason": fields.get("reason", ""), "dry_run": False}
+    try:
+        outcome = await _done(request, session, verb, given, rest)
+    except _REFUSED as error:
+        return _form(request, name, verb, given, status=409, refused=str(error))
+    request.app.state.looks.forget()
+    return page(
+        request, "done.html", outcome=outcome, verb=verb, title=verb.title(given),
+        back=_back(verb, given, outcome), fresh=True,
+    )  # fmt: skip
+
+
+async def _try(
+    request: Request, session: Session, name: str, verb: Verb, given: dict[str, str]
+) -> Response:
+    rest = {"reason": TRIAL, "dry_run": True}
+    try:
+        outcome = await _done(request, session, verb, given, rest)
+    except _REFUSED as error:
+        return _form(request, name, verb, given, refused=str(error))
+    return _form(request, name, verb, given, outcome=outcome)
+
+
+async def _done(
+    request: Request, session: Session, verb: Verb, given: dict[str, str], rest: dict[str, Any]
+) -> Outcome:
+    operator = session.operator
+    by = audit.Operator(
+        operator.name, guard.address_of(request), admin=operator.role.allows(Role.ADMIN)
+    )
+    operations = parts_of(request).operations
+    return await run_in_threadpool(verb.act, operations, by, given, rest)
+
+
+def _form(
+    request: Request,
+    name: str,
+    verb: Verb,
+    given: dict[str, str],
+    status: int = 200,
+    outcome: Outcome | None = None,
+    refused: str = "",
+) -> Response:
+    return page(
+        request, "act.html", status, name=name, verb=verb, title=verb.title(given),
+        given={key: value for key, value in given.items() if key in verb.takes}, until=UNTIL,
+        chosen=given.get("until", ""), outcome=outcome, refused=refused, back=_back(verb, given),
+    )  # fmt: skip
+
+
+def _verb(name: str) -> Verb:
+    if name not in VERBS:
+        raise NotFoundError("action")
+    return VERBS[name]
+
+
+def _chosen(fields: dict[str, str]) -> dict[str, str]:
+    return {name: fields[name] for name in ("until", "override", "what") if fields.get(name)}
+
+
+def _back(verb: Verb, given: dict[str, str], outcome: Outcome | None = None) -> str:
+    """Where to go on: to what was acted on."""
+    if verb.back == "/bulk" and outcome is not None and outcome.target.startswith("OJ"):
+        return f"/bulk/{outcome.target}"
+    return verb.back.format(**given)

@@ -1,0 +1,169 @@
+"""The verbs of the actions' pages: what each needs, says, and does. `worker.operations` acts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from api_stub.console.countries import name_of
+from worker.audit import Operator
+from worker.errors import InvalidParameterError
+from worker.holds import PauseKind
+from worker.operations import Operations, Outcome
+from worker.operations.forcing import HOUR
+from worker.operators import Role
+from worker.records import Filters
+
+Given = Mapping[str, str]
+UNTIL = {"": "until somebody ends it", "900": "15 minutes", "1800": "30 minutes", "3600": "1 hour",
+         "14400": "4 hours", "86400": "a day"}  # fmt: skip
+FILTERS = ("state", "channel", "country", "error_code")
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """
+    :param title: what is about to be done, of the values that came
+    :param means: what it does to whom, in a sentence or two
+    :param takes: names of the values that stand in the address of its page
+    :param typed: the label of the value `what`, which is typed in, since it may be a number
+    """
+
+    title: Callable[[Given], str]
+    means: str
+    act: Callable[[Operations, Operator, Given, dict[str, Any]], Outcome]
+    takes: tuple[str, ...] = ()
+    typed: str = ""
+    until: bool = False
+    danger: bool = False
+    override: bool = False
+    role: Role = Role.OPERATOR
+    back: str = "/"
+    button: str = "Do it"
+
+
+def what_is_paused(given: Given) -> str:
+    kind, name = given.get("kind", ""), given.get("name", "")
+    return f"{kind} {name_of(name) if kind == PauseKind.COUNTRY else name}"
+
+
+def _until(given: Given) -> int | None:
+    return int(given["until"]) if given.get("until") in UNTIL and given["until"] else None
+
+
+def _overrides(given: Given) -> bool:
+    return given.get("override") == "1"
+
+
+def _pause(ops: Operations, by: Operator, given: Given, rest: dict[str, Any]) -> Outcome:
+    return ops.pauses.pause(by, given["kind"], given["name"], until=_until(given), **rest)
+
+
+def _bulk(ops: Operations, by: Operator, given: Given, rest: dict[str, Any]) -> Outcome:
+    wanted = {name: given.get(name) or None for name in FILTERS}
+    within = given.get("within", "")
+    seconds = int(within[:8]) if within.isascii() and within.isdigit() else 86_400
+    filters = Filters(**wanted, within=seconds)
+    channel, override = given.get("by") or None, _overrides(given)
+    return ops.bulk.start(
+        by, given["verb"], filters, channel=channel, override_limits=override, **rest
+    )
+
+
+_BULK_WORDS = {"retry": "Send again", "resend": "Send by the other channel", "cancel": "End"}
+
+VERBS: dict[str, Verb] = {
+    "pause": Verb(
+        lambda given: f"Stop sending: {what_is_paused(given)}",
+        "Codes to it are kept unsent, by every worker, within two seconds. They go out when it is"
+        " resumed, if they still live. Starts are refused where it is a country or a channel.",
+        _pause,
+        takes=("kind", "name"), until=True, danger=True, button="Stop sending",
+    ),
+    "resume": Verb(
+        lambda given: f"Send again: {what_is_paused(given)}",
+        "What was kept and still lives goes out now.",
+        lambda ops, by, given, rest: ops.pauses.resume(by, given["kind"], given["name"], **rest),
+        takes=("kind", "name"), button="Send again",
+    ),
+    "circuit": Verb(
+        lambda given: f"Circuit of {given['sender']} for {given['channel']}: {given['state']}",
+        "Open: the sender is not used. Closed: it is, whatever its failures. Auto: as its calls"
+        " come out. By hand it holds for an hour, unless you choose another time.",
+        lambda ops, by, given, rest: ops.circuits.set(
+            by, given["sender"], given["channel"], given["state"],
+            until=_until(given) or HOUR, **rest),
+        takes=("sender", "channel", "state"), until=True, danger=True, back="/senders",
+    ),
+    "retry": Verb(
+        lambda given: "Send the code again",
+        "The same code, by the same channel. Nothing is sent where one is under way or arrived.",
+        lambda ops, by, given, rest: ops.sending.retry(
+            by, given["sid"], override_limits=_overrides(given), **rest),
+        takes=("sid",), override=True, back="/requests/{sid}", button="Send it again",
+    ),
+    "resend": Verb(
+        lambda given: f"Send the code by {given.get('channel')}",
+        "The same code, by the other channel, under the number's limits.",
+        lambda ops, by, given, rest: ops.sending.resend(
+            by, given["sid"], given["channel"], override_limits=_overrides(given), **rest),
+        takes=("sid", "channel"), override=True, back="/requests/{sid}", button="Send it",
+    ),
+    "cancel": Verb(
+        lambda given: "End the verification",
+        "Its code can no longer be checked or sent.",
+        lambda ops, by, given, rest: ops.sending.cancel(by, given["sid"], **rest),
+        takes=("sid",), danger=True, back="/requests/{sid}", button="End it",
+    ),
+    "reveal": Verb(
+        lambda given: "Show the whole number",
+        "Once, on the next page. That you looked, and why, stays in the audit log.",
+        lambda ops, by, given, rest: ops.numbers.reveal(by, given["sid"], **rest),
+        takes=("sid",), back="/requests/{sid}", button="Show it",
+    ),
+    "block": Verb(
+        lambda given: "Block a number or a prefix",
+        "Starts to it are refused, and what waits for it fails.",
+        lambda ops, by, given, rest: ops.blocks.block(
+            by, given.get("what", ""), until=_until(given), **rest),
+        typed="Number, or a prefix such as +8835", until=True, danger=True, back="/blocks",
+        button="Block it",
+    ),
+    "unblock": Verb(
+        lambda given: "Unblock",
+        "It can be sent to again.",
+        lambda ops, by, given, rest: ops.blocks.unblock(by, given["sid"], **rest),
+        takes=("sid",), back="/blocks", button="Unblock it",
+    ),
+    "reset-limits": Verb(
+        lambda given: "Give a number its sends back",
+        "What was counted against it, in every service, is forgotten.",
+        lambda ops, by, given, rest: ops.numbers.reset_limits(by, given.get("what", ""), **rest),
+        typed="Number", back="/limits", button="Reset",
+    ),
+    "bulk": Verb(
+        lambda given: f"{_BULK_WORDS.get(given.get('verb', ''), 'Do')} all that match",
+        "In the background, one after another, by the rules that hold for one. It can be stopped.",
+        _bulk,
+        takes=("verb", "by", *FILTERS, "within"), override=True, danger=True, back="/bulk",
+        button="Begin",
+    ),
+    "stop": Verb(
+        lambda given: "Stop the bulk job",
+        "What it has done stays done.",
+        lambda ops, by, given, rest: ops.bulk.stop(by, given["sid"], **rest),
+        takes=("sid",), back="/bulk/{sid}", button="Stop it",
+    ),
+}  # fmt: skip
+
+
+def values_of(verb: Verb, given: Given) -> dict[str, str]:
+    """The values that a verb takes, all of them where it needs them.
+
+    :raises InvalidParameterError: one is missing
+    """
+    optional = {"by", *FILTERS, "within"} if "verb" in verb.takes else set()
+    found = {name: given.get(name, "") for name in verb.takes}
+    for name, value in found.items():
+        if not value and name not in optional:
+            raise InvalidParameterError(name, "is missing")
+    return found

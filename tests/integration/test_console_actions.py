@@ -1,0 +1,145 @@
+"""The pages that act: they try first, ask why, and do what the operations' rooms do."""
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.integration.test_console import signed_in, token
+from tests.integration.test_records import FRENCH, set_to, start
+from tests.pages import Page
+from worker.operators import Role
+from worker.services import Service
+from worker.wiring import Sendcode
+
+# What reads the tables in its own way runs on both databases, in test_console_reads.py.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def confirm(client: TestClient, path: str, reason: str = "a drill", **fields: str) -> Any:
+    """Open an action's page and send its form."""
+    opened = client.get(path)
+    assert opened.status_code == 200, opened.text
+    form = Page(opened.text).form("/console/act/")
+    return client.post(form.action, data={**form.fields, "reason": reason, **fields})
+
+
+@pytest.fixture
+def olga(parts: Sendcode) -> TestClient:
+    return signed_in(parts, "olga", Role.OPERATOR)
+
+
+def test_a_trial_changes_nothing(parts: Sendcode, service: Service, olga: TestClient) -> None:
+    """Opening an action's page says what would be done, and does and writes down nothing."""
+    start(parts, service, FRENCH)
+    page = olga.get("/console/act/pause?kind=country&name=FR").text
+    assert "Nothing is done yet" in page
+    assert "1 code that waits is kept" in page
+    assert parts.operations.pauses.all() == []
+    assert parts.operations.audit.page() == []
+
+
+def test_a_reason_is_needed(parts: Sendcode, olga: TestClient) -> None:
+    """Without one nothing is done."""
+    refused = confirm(olga, "/console/act/pause?kind=channel&name=call", reason="  ")
+    assert refused.status_code == 409
+    assert parts.operations.pauses.all() == []
+
+
+def test_viewers_only_look(parts: Sendcode) -> None:
+    """A viewer gets no action's page, and no form of one is taken."""
+    vic = signed_in(parts, "vic", Role.VIEWER)
+    assert vic.get("/console/act/pause?kind=channel&name=sms").status_code == 403
+    form = {"csrf": token(vic), "kind": "channel", "name": "sms", "reason": "a drill"}
+    assert vic.post("/console/act/pause", data=form).status_code == 403
+    assert parts.operations.pauses.all() == []
+
+
+def test_pause_and_resume(parts: Sendcode, olga: TestClient) -> None:
+    """A pause may end by itself, and its banner leads to its end."""
+    confirm(olga, "/console/act/pause?kind=queue&name=sms", until="900")
+    (pause,) = parts.operations.pauses.all()
+    assert pause.until is not None
+    done = confirm(olga, "/console/act/resume?kind=queue&name=sms")
+    assert "Done" in done.text
+    assert parts.operations.pauses.all() == []
+
+
+def test_one_code_again_and_its_end(parts: Sendcode, service: Service, olga: TestClient) -> None:
+    """Retry makes a delivery, once; cancel ends the verification."""
+    sid = start(parts, service)
+    set_to(parts, sid, state="failed", error_code="30008")
+    path = f"/console/act/retry?sid={sid}"
+    assert "Done" in confirm(olga, path).text
+    assert "so already" in olga.get(path).text
+    found = parts.records.timeline(parts.records.find(sid))
+    assert len(found["deliveries"]) == 2
+    assert "Done" in confirm(olga, f"/console/act/cancel?sid={sid}").text
+    assert parts.records.timeline(found["sid"])["status"] == "canceled"
+
+
+def test_the_number_is_shown_once_and_written_down(
+    parts: Sendcode, service: Service, olga: TestClient
+) -> None:
+    """The answer to the reveal's form alone has it; the audit log tells of it, masked."""
+    sid = start(parts, service, FRENCH)
+    assert FRENCH not in olga.get(f"/console/act/reveal?sid={sid}").text
+    assert FRENCH in confirm(olga, f"/console/act/reveal?sid={sid}", "a user called").text
+    audit = olga.get("/console/audit").text
+    assert FRENCH[3:] not in audit
+    assert "a user called" in audit
+
+
+def test_numbers_are_typed_into_forms(parts: Sendcode, olga: TestClient) -> None:
+    """Blocking a number: a trial and the deed take it by form, and no page repeats it."""
+    path = "/console/act/block"
+    tried = confirm(olga, path, reason="", what=FRENCH, **{"try": "1"})
+    assert "Nothing is done yet" in tried.text
+    assert parts.operations.blocks.all() == []
+    done = confirm(olga, path, "fraud", what=FRENCH, until="3600")
+    (block,) = parts.operations.blocks.all()
+    listed = olga.get("/console/blocks").text
+    assert block.name in listed
+    for text in (tried.text, done.text, listed):
+        assert FRENCH[3:] not in text
+    assert "Done" in confirm(olga, f"/console/act/unblock?sid={block.sid}").text
+    assert parts.operations.blocks.all() == []
+    assert confirm(olga, path, what="nonsense").status_code == 409
+    assert "is so already" in confirm(olga, "/console/act/reset-limits", what=FRENCH).text
+
+
+def test_only_an_admin_overrides_limits(
+    parts: Sendcode, service: Service, olga: TestClient
+) -> None:
+    """The form of an operator has no such choice, and one that is made up is refused."""
+    sid = start(parts, service)
+    path = f"/console/act/retry?sid={sid}"
+    assert 'name="override"' not in olga.get(path).text
+    set_to(parts, sid, state="failed")
+    assert confirm(olga, path, override="1").status_code == 403
+    ann = signed_in(parts)
+    assert 'name="override"' in ann.get(path).text
+    assert "Done" in confirm(ann, path, override="1").text
+
+
+def test_circuits_by_hand(parts: Sendcode, olga: TestClient) -> None:
+    """Opened by hand, a circuit is so for everybody and says that it is."""
+    (sender, *_) = parts.settings.all_senders()
+    path = f"/console/act/circuit?sender={sender.name}&channel=sms&state=open"
+    assert "Done" in confirm(olga, path).text
+    (circuit,) = [one for one in parts.standing.circuits() if one.channel == "sms"]
+    assert (circuit.state, circuit.forced) == ("open", True)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/act/nonsense", 404),
+        ("/act/pause", 400),
+        ("/act/pause?kind=country", 400),
+        ("/act/retry?sid=VL" + "0" * 32, 404),
+    ],
+)
+def test_what_cannot_be_done(olga: TestClient, path: str, status: int) -> None:
+    """Unknown verbs, missing values and sids of nothing have a page that says so."""
+    assert olga.get(f"/console{path}").status_code == status

@@ -1,0 +1,97 @@
+"""What the console reads and begins, on both databases."""
+
+import re
+
+from fastapi.testclient import TestClient
+
+from tests.integration.test_console import PAGES, ann, failed, post
+from tests.integration.test_console_actions import confirm, olga
+from tests.integration.test_records import set_to, start
+from tests.pages import Page
+from worker.services import Service
+from worker.wiring import Sendcode
+
+__all__ = ["ann", "failed", "olga"]
+
+
+def test_every_page_opens(ann: TestClient, failed: str) -> None:
+    """Each answers with its headers: nothing is kept, nothing inline runs, nobody frames it."""
+    group = "/failures/group?code=21408&channel=sms&country=FR"
+    for page in (*PAGES, group, f"/requests/{failed}"):
+        answer = ann.get(f"/console{page}")
+        assert answer.status_code == 200, page
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["cache-control"] == "no-store"
+        assert not re.search(r"\sstyle=|<style|\son\w+=", answer.text), page
+
+
+def test_search_knows_sids_and_numbers(ann: TestClient, failed: str) -> None:
+    """Our sids and Twilio's lead to the timeline, nonsense to what search takes."""
+    for sid in (failed, f"SM{'1' * 32}"):
+        found = post(ann, "/search", q=f" {sid} ")
+        assert (found.status_code, found.headers["location"][:20]) == (303, "/console/requests/VE")
+    assert post(ann, "/search", q="nonsense").status_code == 400
+    assert post(ann, "/search", q=f"VL{'0' * 32}").status_code == 404
+
+
+def test_filters_stand_in_the_address(ann: TestClient, parts: Sendcode, service: Service) -> None:
+    """A page of requests is told by its address, and goes on from its last row."""
+    sids = [start(parts, service, f"+447400{n}") for n in range(123450, 123503)]
+    first = ann.get("/console/requests?country=gb&state=queued&since=1h").text
+    assert sids[-1] in first
+    assert sids[0] not in first
+    older = re.search(r'href="(/console/requests\?[^"]*before=[^"]*)"', first)
+    assert older is not None
+    second = ann.get(older[1].replace("&amp;", "&")).text
+    assert sids[0] in second
+    assert sids[-1] not in second
+    assert sids[0] not in ann.get("/console/requests?country=FR").text
+
+
+def test_within_three_clicks_to_the_cause_and_the_stop(
+    parts: Sendcode, service: Service, olga: TestClient
+) -> None:
+    """From the overview one click leads to why codes to France fail, the second to what stopping
+    them would do, and the third stops them; then every page says so."""
+    for n in range(3):
+        sid = start(parts, service, f"+3361234567{n}")
+        set_to(parts, sid, state="failed", error_code="21408")
+    clicks, overview = 0, Page(olga.get("/console/").text)
+    group, clicks = Page(olga.get(overview.link("codes to France failed")).text), clicks + 1
+    assert "geographic permissions" in group.text
+    assert "What helps" in group.text
+    asked, clicks = group.link("Stop sending to France"), clicks + 1
+    done, clicks = confirm(olga, asked, "the provider has switched it off"), clicks + 1
+    assert (done.status_code, clicks) == (200, 3)
+    (pause,) = parts.operations.pauses.all()
+    assert (pause.kind, pause.name, pause.paused_by) == ("country", "FR", "olga")
+    (entry,) = parts.operations.audit.page(action="pause.set")
+    assert (entry.who, entry.reason) == ("olga", "the provider has switched it off")
+    parts.operations.pauses._holds.forget()
+    for page in ("/queues", "/requests", "/settings"):
+        text = olga.get(f"/console{page}").text
+        assert "Not sending: country France, by olga" in text, page
+
+
+def test_all_that_match_in_the_background(
+    parts: Sendcode, service: Service, olga: TestClient
+) -> None:
+    """The page counts what matches, the form begins a job, and the job's page has its progress."""
+    for n in range(4):
+        sid = start(parts, service, f"+3361234567{n}")
+        set_to(parts, sid, state="failed", error_code="30008")
+    start(parts, service)
+    requests = olga.get("/console/requests?country=FR&state=failed&since=1h").text
+    path = Page(requests).link("Send again…")
+    assert "4 deliveries match" in olga.get(path).text
+    done = confirm(olga, path, "the carrier is back")
+    job = Page(done.text).link("Go on")
+    assert job.startswith("/console/bulk/OJ")
+    while parts.operations.bulk.tick():
+        pass
+    progress = olga.get(job).text
+    assert "4 of 4" in progress
+    assert "the carrier is back" in olga.get("/console/bulk").text
