@@ -41,6 +41,7 @@ _PARTS = (
         func.min(_n.created_at).label("first_at"),
         func.max(_n.created_at).label("last_at"),
         func.max(_n.sid).label("sample"),
+        func.min(_n.sid).label("earliest"),
     )
     .join(verifications, _v.sid == _n.verification_sid)
     .group_by(_CODE, _n.channel, _v.country, _PART)
@@ -132,7 +133,7 @@ class Failures:
 def _group(
     code: str, channel: str, country: str, parts: Sequence[Mapping[Any, Any]], total: int
 ) -> Group:
-    samples = sorted((part["sample"] for part in parts), reverse=True)
+    samples = sorted({part[which] for part in parts for which in ("sample", "earliest")})[::-1]
     trend = [0] * PARTS
     for part in parts:
         trend[max(0, min(part["part"], PARTS - 1))] += part["count"]

@@ -148,14 +148,18 @@ async def _away(request: Request, error: Exception) -> Response:
     log.error("console.unavailable", reason=type(error).__name__)
     broker = isinstance(error, LimitsUnavailableError)
     what = "The broker does not answer" if broker else "The database does not answer"
-    return PlainTextResponse(
-        f"sendcode: {what}. Look at it first; this page needs it.\n", 503, {"Retry-After": "2"}
-    )
+    return _bare(request, 503, what, "This page needs it: look at it first, then open this anew.")
 
 
 async def _crashed(request: Request, error: Exception) -> Response:
     log.error("console.crashed", reason=type(error).__name__, page=request.url.path.split("/")[2:3])
-    return PlainTextResponse("sendcode: this page failed; the log says where.\n", 500)
+    return _bare(request, 500, "This page failed", "The log of the api says where.")
+
+
+def _bare(request: Request, status: int, title: str, text: str) -> Response:
+    """A page that reads nothing, for when nothing can be read."""
+    request.state.session = None
+    return _problem(request, status, title, text)
 
 
 def _problem(request: Request, status: int, title: str, text: str) -> Response:

@@ -7,10 +7,11 @@ from fastapi.responses import JSONResponse
 
 from api_stub.console.guard import Viewer, parts_of
 from api_stub.console.pages import page
-from worker.minutes import Minute
+from worker.minutes import MINUTE, Minute
 
 router = APIRouter()
 MINUTES = 60
+COUNTED = ("codes", "accepted", "delivered", "approved", "failed")
 SPANS = {60: "last hour", 360: "last 6 hours", 1440: "last 24 hours"}
 
 
@@ -33,22 +34,22 @@ def series(
 ) -> Response:
     """What the charts draw: times in seconds since 1970 UTC, and a list for each line."""
     span = minutes if minutes in SPANS else MINUTES
-    rows = parts_of(request).minutes.series(span, channel or None, country or None)
-    counts = [row.counts for row in rows]
-    return JSONResponse(
-        {
-            "at": [row.at // 1000 for row in rows],
-            "lines": {
-                "codes": [one.codes for one in counts],
-                "accepted": [one.accepted for one in counts],
-                "delivered": [one.delivered for one in counts],
-                "approved": [one.approved for one in counts],
-                "failed": [one.failed for one in counts],
-                "p50": [one.wait(0.5) for one in counts],
-                "p95": [one.wait(0.95) for one in counts],
-            },
-        }
-    )
+    room = parts_of(request).minutes
+    rows = room.series(span, channel or None, country or None)
+    return JSONResponse(_lines(rows, room.counted_at(), span))
+
+
+def _lines(rows: list[Minute], counted_at: int | None, span: int) -> dict[str, Any]:
+    """Every minute up to the last one that was counted: without codes it is 0, not a gap."""
+    if counted_at is None:
+        return {"at": [], "lines": {}}
+    last = counted_at // MINUTE
+    known = {row.at // MINUTE: row.counts for row in rows}
+    every = [known.get(minute) for minute in range(last - span + 1, last + 1)]
+    lines = {name: [getattr(one, name) if one else 0 for one in every] for name in COUNTED}
+    for name, share in (("p50", 0.5), ("p95", 0.95)):
+        lines[name] = [one.wait(share) if one else None for one in every]
+    return {"at": [minute * 60 for minute in range(last - span + 1, last + 1)], "lines": lines}
 
 
 def _sum(rows: list[Minute]) -> dict[str, Any]:

@@ -183,7 +183,7 @@ def test_a_group_has_its_trend_and_samples(parts: Sendcode, service: Service) ->
     assert group.count == sum(group.trend) == 5
     assert len(group.trend) == failures.PARTS
     assert group.trend[-1] == 4
-    assert group.samples == (new[-1], earlier)
+    assert group.samples == (new[-1], new[0], earlier)
 
 
 def test_a_numbers_index_finds_it(parts: Sendcode, service: Service) -> None:

@@ -12,6 +12,11 @@ function fetched(url) {
   return loaded.get(url);
 }
 
+function clock(at) {
+  const moment = new Date(at * 1000);
+  return `${String(moment.getHours()).padStart(2, "0")}:${String(moment.getMinutes()).padStart(2, "0")}`;
+}
+
 function options(box, lines, unit) {
   const styles = getComputedStyle(document.documentElement);
   const colour = (name) => styles.getPropertyValue(`--${name}`).trim();
@@ -22,9 +27,9 @@ function options(box, lines, unit) {
     height: 190,
     cursor: { y: false },
     scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.08)] } },
-    axes: [axis, { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => (unit ? `${tick.toLocaleString()} ${unit}` : tick.toLocaleString())) }],
+    axes: [{ ...axis, space: 64, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => (unit ? `${tick.toLocaleString()} ${unit}` : tick.toLocaleString())) }],
     series: [
-      { label: "Minute" },
+      { label: "Minute", value: (_, at) => (at == null ? "–" : clock(at)) },
       ...lines.map(([, label], i) => ({ label, stroke: colour(`line-${i + 1}`), dash: dashes[i], width: 1.8, points: { show: false }, value: (_, value) => (value == null ? "–" : `${value.toLocaleString()} ${unit}`.trim()) })),
     ],
   };
