@@ -97,6 +97,18 @@ class Minutes:
             between = (_m.minute > (now - oldest) * MINUTE, _m.minute <= (now - newest) * MINUTE)
             return _counts(connection.execute(select(*_SUMS).where(*between)).mappings().one())
 
+    def channels(self, within: int) -> dict[str, Counts]:
+        """The last `within` minutes by channel.
+
+        :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
+        """
+        statement = select(_m.channel, *_SUMS).group_by(_m.channel).order_by(_m.channel.desc())
+        with self._db.statement() as connection:
+            now = int(connection.execute(select(now_ms())).scalar_one())
+            since = (now // MINUTE - within) * MINUTE
+            rows = connection.execute(statement.where(_m.minute > since)).mappings()
+            return {row["channel"]: _counts(row) for row in rows}
+
     def places(self, within: int) -> list[Place]:
         """The last `within` minutes by channel and country, the most codes first.
 

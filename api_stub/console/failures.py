@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from api_stub.console.guard import Viewer, parts_of
+from api_stub.console.guard import Viewer
 from api_stub.console.pages import page
 from worker.errors import NotFoundError
 from worker.failures import MOST, Group
@@ -19,7 +19,7 @@ def show(
     span = since if since in SPANS else USUAL
     groups = [
         group
-        for group in parts_of(request).failures.groups(SPANS[span])
+        for group in request.app.state.looks.groups(SPANS[span])
         if country in ("", group.country) and channel in ("", group.channel)
     ]
     total = sum(group.count for group in groups)
@@ -35,7 +35,7 @@ def group(
 ) -> Response:
     """One group: why, since when, examples, and what can be done about it."""
     span = since if since in SPANS else USUAL
-    found = _find(parts_of(request).failures.groups(SPANS[span]), code, channel, country)
+    found = _find(request.app.state.looks.groups(SPANS[span]), code, channel, country)
     return page(request, "group.html", current="failures", group=found, span=span,
                 seconds=SPANS[span])  # fmt: skip
 

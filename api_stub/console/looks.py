@@ -25,6 +25,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 FRESH = 2.0  # seconds a look holds
+GROUPED = 5.0  # seconds that groups of failures hold: they are the dearest look
 STALE = 10.0  # seconds after which a page that wants no fresh one still waits for one
 SLOW, LATE = 5.0, 15.0  # seconds a code may wait: amber above the first, red above the second
 RECENT, HANDOFFS = 3600, 5  # seconds of failures, minutes of times
@@ -116,6 +117,8 @@ class Looks:
         self._parts = parts
         self._lock = threading.Lock()
         self._last: Look | None = None
+        self._grouping = threading.Lock()
+        self._groups: dict[int, tuple[float, list[Group]]] = {}
 
     def look(self, fresh: bool = False) -> Look:
         """The present look, made anew when it is too old.
@@ -141,6 +144,18 @@ class Looks:
         """Something was changed: the next page looks anew."""
         self._last = None
 
+    def groups(self, within: int) -> list[Group]:
+        """Failures of the last `within` seconds, no older than `GROUPED` seconds.
+
+        :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
+        """
+        with self._grouping:
+            at, found = self._groups.get(within, (float("-inf"), []))
+            if time.monotonic() - at >= GROUPED:
+                found = self._parts().failures.groups(within)
+                self._groups[within] = time.monotonic(), found
+            return found
+
     def _made(self) -> Look:
         ours, look = self._parts(), Look(time.monotonic())
         standing, minutes = ours.standing, ours.minutes
@@ -152,7 +167,7 @@ class Looks:
         look.handoffs = _read(lambda: minutes.total(HANDOFFS))
         look.decided = _read(lambda: minutes.total(*CONVERSION))
         look.counted_at = _read(minutes.counted_at)
-        look.groups = _read(lambda: ours.failures.groups(RECENT)[:WORST])
+        look.groups = _read(lambda: self.groups(RECENT)[:WORST])
         look.pauses = _read(ours.operations.pauses.all)
         look.concerns = concerns(look)
         look.at = time.monotonic()

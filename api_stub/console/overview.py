@@ -11,6 +11,7 @@ from worker.minutes import MINUTE, Minute
 
 router = APIRouter()
 MINUTES = 60
+LATELY = 15  # minutes in the table
 COUNTED = ("codes", "accepted", "delivered", "approved", "failed")
 SPANS = {60: "last hour", 360: "last 6 hours", 1440: "last 24 hours"}
 
@@ -19,12 +20,9 @@ SPANS = {60: "last hour", 360: "last 6 hours", 1440: "last 24 hours"}
 def show(request: Request, session: Viewer, minutes: int = MINUTES) -> Response:
     span = minutes if minutes in SPANS else MINUTES
     room = parts_of(request).minutes
-    channels = {channel: room.series(span, channel) for channel in ("sms", "call")}
-    series = room.series(span)
     return page(
         request, "overview.html", fresh=True, current="overview", spans=SPANS, span=span,
-        table=series[:-16:-1],
-        funnel={name: _sum(rows) for name, rows in channels.items()},
+        table=room.series(LATELY)[::-1], funnel=room.channels(span),
     )  # fmt: skip
 
 
@@ -50,8 +48,3 @@ def _lines(rows: list[Minute], counted_at: int | None, span: int) -> dict[str, A
     for name, share in (("p50", 0.5), ("p95", 0.95)):
         lines[name] = [one.wait(share) if one else None for one in every]
     return {"at": [minute * 60 for minute in range(last - span + 1, last + 1)], "lines": lines}
-
-
-def _sum(rows: list[Minute]) -> dict[str, Any]:
-    names = ("codes", "deliveries", "accepted", "delivered", "approved", "failed")
-    return {name: sum(getattr(row.counts, name) for row in rows) for name in names}

@@ -70,6 +70,7 @@ def test_counts_say_what_the_rows_say(
     assert minutes.total(5).delivered == 3
     assert sum(one.counts.codes for one in minutes.series(5)) == 6
     assert minutes.series(5, country="US") == []
+    assert minutes.channels(5)["sms"].delivered == 3
     assert minutes.counted_at() is not None
 
 

@@ -30,7 +30,7 @@ function options(box, lines, unit) {
     axes: [{ ...axis, space: 64, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => (unit ? `${tick.toLocaleString()} ${unit}` : tick.toLocaleString())) }],
     series: [
       { label: "Minute", value: (_, at) => (at == null ? "–" : clock(at)) },
-      ...lines.map(([, label], i) => ({ label, stroke: colour(`line-${i + 1}`), dash: dashes[i], width: 1.8, points: { show: false }, value: (_, value) => (value == null ? "–" : `${value.toLocaleString()} ${unit}`.trim()) })),
+      ...lines.map(([, label], i) => ({ label, stroke: colour(`line-${i + 1}`), dash: dashes[i], width: 1.8, spanGaps: true, points: { show: false }, value: (_, value) => (value == null ? "–" : `${value.toLocaleString()} ${unit}`.trim()) })),
     ],
   };
 }
