@@ -159,13 +159,14 @@ class Records:
         told = select(receipts.c.delivery_sid).where(
             receipts.c.provider == "twilio", receipts.c.provider_sid == sid
         )
-        newest = select(_d.sid).order_by(_d.sid.desc()).limit(SCAN)
+        columns = (_d.verification_sid, _d.provider_sid)
+        newest = select(*columns).order_by(_d.sid.desc()).limit(SCAN).subquery("newest")
         ways = (
             [wanted.where(_d.sid == sid)]
             if sid.startswith("VL")
             else [
                 wanted.where(_d.sid.in_(told)),
-                wanted.where(_d.sid.in_(newest), _d.provider_sid == sid),
+                select(newest.c.verification_sid).where(newest.c.provider_sid == sid),
             ]
         )
         with self._db.statement() as connection:
