@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 
 from tests.acceptance.authenticator import App, new_identity, read_picture
+from tests.acceptance.console import PAGES, Console
 from tests.acceptance.running import Up, until, wrong
 
 AUTHY, HEADER, CANARY = "/protected/json", "X-Authy-API-Key", "canary@birds.example.com"
@@ -126,6 +127,28 @@ class Answers:
         return answer.json()
 
 
+def console_pages(up: Up, sid: str, to: str) -> dict[str, bytes]:
+    """Every page of the console, searches for the number and what forms answer that take it, with
+    the addresses and headers that lead there."""
+    browser = Console.entered(up)
+    for path in (*PAGES, f"/requests/{sid}", "/failures"):
+        browser.open(f"/console{path}")
+    browser.open("/console/")
+    browser.click("failed by")
+    browser.send("/console/search", q=to)
+    browser.open("/console/limits")
+    browser.send("/console/limits/number", number=to, service=up.account["SENDCODE_SERVICE_SID"])
+    for path in ("retry", "cancel", "reveal"):
+        browser.open(f"/console/act/{path}?sid={sid}")
+    browser.open("/console/act/block")
+    browser.send("/console/act/block", what=to, reason=f"a trial with {to}", **{"try": "1"})
+    browser.close()
+    return {
+        f"console {i} {answer.url.path}": f"{answer.url}\n{answer.headers}\n{answer.text}".encode()
+        for i, answer in enumerate(browser.answers)
+    }
+
+
 @pytest.fixture
 def long_codes(up: Up) -> Iterator[None]:
     """Codes of ten digits, which no timestamp or sid holds by chance."""
@@ -205,6 +228,7 @@ def test_no_code_and_no_number_is_kept_or_said(up: Up, to: str, long_codes: None
     operate(doors, to, again["sid"])
 
     wanted = traces(to, codes)
+    held |= console_pages(up, first["sid"], to)
     held |= {**doors.kept, **files(up), **tables(up), **broker_values(up)}
     leaks = {name: hits for name, value in held.items() if (hits := found(value, wanted))}
     assert leaks == {}

@@ -33,7 +33,7 @@ def _shown(operator: Operator) -> dict[str, Any]:
 
 @operators.command("add")
 @click.argument("name")
-@click.option("--role", type=click.Choice(list(Role)), required=True)
+@click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
 @click.option("--link", is_flag=True, help="No password now: print a link for the first sign-in.")
 @json_option
 def operators_add(name: str, role: str, link: bool) -> None:
