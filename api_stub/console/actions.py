@@ -9,7 +9,6 @@ from api_stub.console import guard
 from api_stub.console.guard import Actor, Fields, ForbiddenError, parts_of
 from api_stub.console.pages import page
 from api_stub.console.verbs import UNTIL, VERBS, Verb, values_of
-from worker import audit
 from worker.errors import (
     ActionRefusedError,
     BlockedError,
@@ -76,10 +75,7 @@ async def _try(
 async def _done(
     request: Request, session: Session, verb: Verb, given: dict[str, str], rest: dict[str, Any]
 ) -> Outcome:
-    operator = session.operator
-    by = audit.Operator(
-        operator.name, guard.address_of(request), admin=operator.role.allows(Role.ADMIN)
-    )
+    by = guard.by(request, session)
     operations = parts_of(request).operations
     return await run_in_threadpool(verb.act, operations, by, given, rest)
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from worker import audit
 from worker.operators import Role, Session
 from worker.operators.words import SESSION_LIFE
 from worker.wiring import Sendcode
@@ -39,6 +40,14 @@ def address_of(request: Request) -> str:
 
 def browser_of(request: Request) -> str:
     return request.headers.get("user-agent", "")
+
+
+def by(request: Request, session: Session) -> audit.Operator:
+    """Who acts, for the audit log."""
+    operator = session.operator
+    return audit.Operator(
+        operator.name, address_of(request), admin=operator.role.allows(Role.ADMIN)
+    )
 
 
 async def form_of(request: Request) -> dict[str, str]:

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
+from api_stub.console import guard
 from api_stub.console.guard import Admin, Fields, ForbiddenError, Viewer, parts_of
 from api_stub.console.pages import link, page
 from worker.errors import ConflictError, InvalidParameterError
@@ -21,18 +22,22 @@ def show(request: Request, session: Viewer) -> Response:
 @router.post("/operators")
 async def add(request: Request, session: Admin, fields: Fields) -> Response:
     """Make an operator; the page shows the link of the first sign-in, once."""
-    room = parts_of(request).operators
+    room, by = parts_of(request).operators, guard.by(request, session)
     try:
-        made = await run_in_threadpool(room.add, fields.get("name", ""), fields.get("role", ""))
+        made = await run_in_threadpool(
+            room.add, fields.get("name", ""), fields.get("role", ""), by=by
+        )
     except (InvalidParameterError, ConflictError) as error:
         return _page(request, wrong=str(error))
-    key = await run_in_threadpool(room.make_link, made.name)
+    key = await run_in_threadpool(room.make_link, made.name, by)
     return _page(request, made=made.name, url=_url(request, key))
 
 
 @router.post("/operators/{name}/link")
 async def make_link(request: Request, session: Admin, name: str) -> Response:
-    key = await run_in_threadpool(parts_of(request).operators.make_link, name)
+    key = await run_in_threadpool(
+        parts_of(request).operators.make_link, name, guard.by(request, session)
+    )
     return _page(request, made=name, url=_url(request, key))
 
 
@@ -42,7 +47,9 @@ async def change(request: Request, session: Admin, name: str, change: str) -> Re
         raise ForbiddenError("There is no such change.")
     if name == session.operator.name:
         raise ForbiddenError("Another admin has to do this to you, or the command line.")
-    await run_in_threadpool(getattr(parts_of(request).operators, change), name)
+    await run_in_threadpool(
+        getattr(parts_of(request).operators, change), name, guard.by(request, session)
+    )
     return RedirectResponse(link("/operators"), 303)
 
 

@@ -1,6 +1,8 @@
 """A browser before the console of running processes, without JavaScript."""
 
+import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from tests.acceptance.running import Up
 from tests.pages import Page
 
 COOKIE = re.compile(r"([\w-]+)=([^;]*)")
+_NUMBERS = itertools.count(os.getpid() * 1000)
 PAGES = (
     *("/", "/queues", "/failures", "/requests?since=30d", "/countries", "/senders", "/workers"),
     *("/limits", "/blocks", "/audit", "/bulk", "/settings", "/operators", "/account"),
@@ -36,7 +39,7 @@ class Console:
     def entered(cls, up: Up, link: str = "") -> "Console":
         """One that is signed in, by a link of the command line."""
         browser = cls(up)
-        browser.open(link or first_link(up))
+        browser.open(link or new_link(up))
         browser.send("/console/link")
         browser.clicks = 0
         return browser
@@ -86,10 +89,12 @@ class Console:
         return answer
 
 
-def first_link(up: Up) -> str:
-    """What `sendcode operators first-link` prints."""
+def new_link(up: Up) -> str:
+    """The link of a new admin."""
+    name = f"admin{next(_NUMBERS)}"
+    words = ("worker.cli", "operators", "add", name, "--role", "admin", "--link")
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "worker.cli", "operators", "first-link"],
+        [sys.executable, "-P", "-m", *words],
         env=up.environment,
         capture_output=True,
         text=True,

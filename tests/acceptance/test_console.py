@@ -1,11 +1,12 @@
 """The console beside the running processes: a person's path through it, and its way in."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.console import PAGES, Console
+from tests.acceptance.console import PAGES, Console, new_link
 from tests.acceptance.running import NUMBERS, Up, until
 from tests.acceptance.test_cli import DONE, REFUSED, USAGE, result, run
 
@@ -20,15 +21,25 @@ def console(up: Up) -> Iterator[Console]:
     browser.close()
 
 
-def test_up_prints_a_link_that_opens_the_console(up: Up) -> None:
-    """The link that `./dev up` prints signs its first operator in, once."""
-    link = until(lambda: re.search(r"http://\S+/console/link\?key=\S+", up.said()), about="a link")
-    browser = Console(up)
-    browser.open(link[0])
+def test_up_prints_a_link_for_the_first_admin(up: Up) -> None:
+    """`./dev up` prints a link whose key is known, for an admin without a password."""
+    link = until(
+        lambda: re.search(r"http://\S+/console/link\?key=(\S+)", up.said()), about="a link"
+    )
+    query = """SELECT name, role, password_hash FROM operator_links
+        JOIN operators ON sid = operator_sid WHERE key_digest = :digest"""
+    (owner,) = up.rows(query, digest=hashlib.sha256(link[1].encode()).digest())
+    assert owner == {"name": "admin", "role": "admin", "password_hash": None}
+
+
+def test_a_link_opens_the_console_once(up: Up) -> None:
+    """Its button signs in; a second use is refused."""
+    link, browser, other = new_link(up), Console(up), Console(up)
+    browser.open(link)
     assert "Oldest waiting code" in browser.send("/console/link").text
-    again = Console(up)
-    again.open(link[0])
-    assert again.send("/console/link").status_code == 401
+    other.open(link)
+    assert other.send("/console/link").status_code == 401
+    assert other.open("/console/").url.path == "/console/sign-in"
 
 
 def test_within_three_clicks_from_the_overview_to_the_stop(up: Up, console: Console) -> None:

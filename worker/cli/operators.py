@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from worker.cli.acting import me
 from worker.cli.base import Group, json_option, main, output, parts, with_times
 from worker.operators import Operator, Role
 from worker.wiring import Sendcode
@@ -40,7 +41,7 @@ def operators_add(name: str, role: str, link: bool) -> None:
     """Make an operator. The password is read from a prompt, or from stdin."""
     ours = parts()
     password = None if link else _password()
-    made = ours.operators.add(name, role, password)
+    made = ours.operators.add(name, role, password, me())
     url = link_of(ours, made.name) if link else None
     output(_shown(made) | {"link": url}, url or f"{made.name} is {made.role}")
 
@@ -65,7 +66,7 @@ def operators_list() -> None:
 @json_option
 def operators_disable(name: str) -> None:
     """End an operator's sessions and let no new one begin."""
-    parts().operators.disable(name)
+    parts().operators.disable(name, me())
     output({"disabled": True}, "disabled")
 
 
@@ -74,7 +75,7 @@ def operators_disable(name: str) -> None:
 @json_option
 def operators_enable(name: str) -> None:
     """Let a disabled operator sign in again."""
-    parts().operators.enable(name)
+    parts().operators.enable(name, me())
     output({"disabled": False}, "enabled")
 
 
@@ -92,7 +93,7 @@ def operators_link(name: str) -> None:
 @json_option
 def operators_reset(name: str) -> None:
     """Forget NAME's password, second factor and sessions; then give out a link."""
-    parts().operators.reset(name)
+    parts().operators.reset(name, me())
     output({"reset": True}, "reset: `sendcode operators link` makes a link to sign in")
 
 
@@ -105,13 +106,13 @@ def operators_first_link() -> None:
     if not ours.operators.anyone_has_password():
         known = {one.name for one in ours.operators.all()}
         if FIRST not in known:
-            ours.operators.add(FIRST, Role.ADMIN)
+            ours.operators.add(FIRST, Role.ADMIN, by=me())
         url = link_of(ours, FIRST)
     output({"link": url}, url)
 
 
 def link_of(ours: Sendcode, name: str) -> str:
-    return f"{ours.settings.base_url}/console/link?key={ours.operators.make_link(name)}"
+    return f"{ours.settings.base_url}/console/link?key={ours.operators.make_link(name, me())}"
 
 
 def _password() -> str:

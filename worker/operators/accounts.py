@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from worker.audit import Operator as By
+from worker.audit import write_down
 from worker.codes import Keyring
 from worker.db import Database, now_ms
 from worker.errors import ConflictError, InvalidParameterError, NotFoundError
@@ -26,7 +28,9 @@ class Accounts:
         self._db = db
         self._keyring = keyring
 
-    def add(self, name: str, role: str, password: str | None = None) -> Operator:
+    def add(
+        self, name: str, role: str, password: str | None = None, by: By | None = None
+    ) -> Operator:
         """
         :param password: None where the first sign-in is to be by a link
         :raises InvalidParameterError: an unusable name, role or password
@@ -42,9 +46,11 @@ class Accounts:
             "created_at": now_ms(),
         }
         try:
-            with self._db.statement() as connection:
+            with self._db.begin() as connection:
                 made = connection.execute(insert(operators).values(values).returning(operators))
-                return read(made.mappings().one())
+                row = made.mappings().one()
+                note(connection, by, "add", name, {"role": row["role"]})
+                return read(row)
         except IntegrityError:
             raise ConflictError("operator") from None
 
@@ -78,43 +84,34 @@ class Accounts:
                 ).scalar_one()
             )
 
-    def disable(self, name: str) -> None:
+    def disable(self, name: str, by: By | None = None) -> None:
         """End an operator's sessions and links, and let no new one begin.
 
         :raises NotFoundError: there is none of this name
         """
-        self._change(name, disabled_at=now_ms())
+        self._change(name, by, "disable", disabled_at=now_ms())
 
-    def enable(self, name: str) -> None:
+    def enable(self, name: str, by: By | None = None) -> None:
         """
         :raises NotFoundError: there is none of this name
         """
-        self._change(name, disabled_at=None)
+        self._change(name, by, "enable", disabled_at=None)
 
-    def set_role(self, name: str, role: str) -> None:
-        """Sessions go on with the new role.
-
-        :raises NotFoundError: there is none of this name
-        """
-        sid = self.fetch(name).sid
-        with self._db.statement() as connection:
-            connection.execute(
-                update(operators).where(_o.sid == sid).values(role=check_role(role).value)
-            )
-
-    def reset(self, name: str) -> None:
+    def reset(self, name: str, by: By | None = None) -> None:
         """Forget password, second factor and sessions, as after a lost phone.
 
         :raises NotFoundError: there is none of this name
         """
-        self._change(name, password_hash=None, key_id=None, totp_sealed=None, last_step=-1)
+        nothing = dict.fromkeys(("password_hash", "key_id", "totp_sealed"))
+        self._change(name, by, "reset", **nothing, last_step=-1)
 
-    def _change(self, name: str, **values: Any) -> None:
+    def _change(self, name: str, by: By | None, action: str, **values: Any) -> None:
         sid = self.fetch(name).sid
         with self._db.begin() as connection:
             connection.execute(update(operators).where(_o.sid == sid).values(values))
             for table in (operator_sessions, operator_links):
                 connection.execute(delete(table).where(table.c.operator_sid == sid))
+            note(connection, by, action, name)
 
     def set_password(self, operator: Operator, password: str, current: str, keep: str) -> None:
         """A new password; every other session of the operator ends.
@@ -190,6 +187,19 @@ class Accounts:
         with self._db.statement() as connection:
             found = connection.execute(select(operators).where(_o.sid == sid)).mappings()
             return dict(found.one())
+
+
+def note(
+    connection: Connection,
+    by: By | None,
+    action: str,
+    name: str,
+    after: dict[str, Any] | None = None,
+) -> None:
+    """Write down who changed an operator."""
+    if by is not None:
+        target = f"operator {name.strip().lower()}"
+        write_down(connection, by, f"operator.{action}", target, "operators", after=after)
 
 
 def read(row: Mapping[Any, Any]) -> Operator:
