@@ -18,6 +18,7 @@ from worker.wiring import Sendcode
 COOKIE = "__Host-sendcode"
 FORM_COOKIE = "__Host-sendcode-form"
 CSRF = "csrf"
+POLLING = "job"  # the part of a page that asks again and again
 _SITES = ("same-origin", "none")
 
 
@@ -64,19 +65,22 @@ class Needs:
     """The session of an operator who has this role or one that includes it.
 
     :param enrolling: also one that has yet to set up its second factor
+    :param by_itself: pages ask for this without a person, which keeps no session from ending
     :raises SignInNeededError: nobody is signed in
     :raises ForbiddenError: the role does not do, or a form comes from elsewhere
     """
 
-    def __init__(self, role: Role, enrolling: bool = False) -> None:
+    def __init__(self, role: Role, enrolling: bool = False, by_itself: bool = False) -> None:
         self.role = role
         self.enrolling = enrolling
+        self.by_itself = by_itself
 
     async def __call__(self, request: Request, fields: Fields) -> Session:
         token = request.cookies.get(COOKIE, "")
         if not token:
             raise SignInNeededError
-        found = await run_in_threadpool(parts_of(request).operators.session, token)
+        used = not self.by_itself and request.headers.get("hx-trigger") != POLLING
+        found = await run_in_threadpool(parts_of(request).operators.session, token, used)
         if found is None:
             raise SignInNeededError
         request.state.session = found
@@ -93,10 +97,12 @@ class Needs:
 
 
 may_view = Needs(Role.VIEWER)
+may_watch = Needs(Role.VIEWER, by_itself=True)
 may_operate = Needs(Role.OPERATOR)
 may_administer = Needs(Role.ADMIN)
 may_enrol = Needs(Role.VIEWER, enrolling=True)
 Viewer = Annotated[Session, Depends(may_view)]
+Watcher = Annotated[Session, Depends(may_watch)]
 Actor = Annotated[Session, Depends(may_operate)]
 Admin = Annotated[Session, Depends(may_administer)]
 Enrolling = Annotated[Session, Depends(may_enrol)]

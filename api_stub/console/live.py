@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from api_stub.console.guard import COOKIE, Viewer, parts_of
+from api_stub.console.guard import COOKIE, Watcher, parts_of
 from api_stub.console.looks import FRESH, Looks
 from api_stub.console.pages import templates
 
@@ -64,7 +64,7 @@ def live_of(app: FastAPI) -> Live:
 
 
 @router.get("/live")
-async def live(request: Request, session: Viewer) -> StreamingResponse:
+async def live(request: Request, session: Watcher) -> StreamingResponse:
     """The parts of pages, as server-sent events, until the session ends."""
     return StreamingResponse(
         _events(request),

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from api_stub.console.guard import Viewer, parts_of
+from api_stub.console.guard import Viewer, Watcher, parts_of
 from api_stub.console.pages import page
 from worker.minutes import MINUTE, Minute
 
@@ -28,7 +28,7 @@ def show(request: Request, session: Viewer, minutes: int = MINUTES) -> Response:
 
 @router.get("/series.json")
 def series(
-    request: Request, session: Viewer, minutes: int = MINUTES, country: str = "", channel: str = ""
+    request: Request, session: Watcher, minutes: int = MINUTES, country: str = "", channel: str = ""
 ) -> Response:
     """What the charts draw: times in seconds since 1970 UTC, and a list for each line."""
     span = minutes if minutes in SPANS else MINUTES

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from api_stub.app import create_app
 from api_stub.console.guard import COOKIE
-from tests.integration.test_operators import PASSWORD, enrol, next_code
+from tests.integration.test_operators import PASSWORD, age, enrol, next_code
 from tests.integration.test_records import FRENCH, set_to, start
 from tests.pages import Page
 from worker.operators import Role
@@ -206,6 +206,22 @@ def test_an_admin_ends_a_session(parts: Sendcode, ann: TestClient) -> None:
     assert post(ann, f"/sessions/{newest}/end").status_code == 303
     assert other.get("/console/").status_code == 303
     assert ann.get("/console/").status_code == 200
+
+
+def test_a_page_that_is_left_open_keeps_no_session(parts: Sendcode, ann: TestClient) -> None:
+    """What charts and progress ask for by themselves is no use of a session: after half an hour
+    it has ended. What a person opens is."""
+    for _ in range(2):
+        age(parts, 16 * 60)
+        assert ann.get("/console/queues").status_code == 200
+    polled = {"HX-Trigger": "job", "HX-Request": "true"}
+    for status in (200, 303):
+        age(parts, 16 * 60)
+        assert ann.get("/console/series.json").status_code == status
+    client = signed_in(parts, "bob")
+    for status in (200, 401):
+        age(parts, 16 * 60)
+        assert client.get("/console/bulk", headers=polled).status_code == status
 
 
 def test_settings_show_no_secret(parts: Sendcode, ann: TestClient) -> None:

@@ -1,6 +1,8 @@
 """Operators sign in by password and second factor or by a link, and sessions end."""
 
+import base64
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -251,9 +253,9 @@ def test_nothing_secret_is_stored_as_it_is(room: Operators, parts: Sendcode) -> 
         assert secret not in held
 
 
-@pytest.mark.parametrize(
-    ("name", "role", "password"),
-    [
+def test_what_no_operator_is_made_of(room: Operators) -> None:
+    """Unusable names, roles and passwords are refused, and nobody is made."""
+    unusable: list[tuple[str, str, str | None]] = [
         ("", "viewer", None),
         ("Ann Smith", "viewer", None),
         ("1st", "viewer", None),
@@ -261,16 +263,21 @@ def test_nothing_secret_is_stored_as_it_is(room: Operators, parts: Sendcode) -> 
         ("ann", "viewer", "short"),
         ("ann", "viewer", "aaaaaaaaaaaaaaaa"),
         ("annabella", "viewer", "annabella123"),
-    ],
-)
-def test_what_no_operator_is_made_of(
-    room: Operators, name: str, role: str, password: str | None
-) -> None:
-    """Unusable names, roles and passwords are refused, and nobody is made."""
-    with pytest.raises(InvalidParameterError) as refused:
-        room.add(name, role, password)
-    assert not password or password not in str(refused.value)
+    ]
+    for name, role, password in unusable:
+        with pytest.raises(InvalidParameterError) as refused:
+            room.add(name, role, password)
+        assert not password or password not in str(refused.value)
     assert room.all() == []
+
+
+def test_a_second_factor_whose_key_is_gone_signs_nobody_in(
+    room: Operators, make_parts: Callable[..., Sendcode], ann: pyotp.TOTP
+) -> None:
+    """Without the key that sealed it a second factor is refused like a wrong code."""
+    other = make_parts(secret_keys=f"k2:{base64.b64encode(bytes(range(32))).decode()}")
+    with pytest.raises(SignInRefusedError):
+        try_in(other.operators, PASSWORD, next_code(ann))
 
 
 def test_a_name_is_there_once(room: Operators) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
+from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection, delete, select, update
 
 from worker.audit import Operator as By
 from worker.db import now_ms
-from worker.errors import NotFoundError, SignInRefusedError
+from worker.errors import KeyMissingError, NotFoundError, SignInRefusedError
 from worker.models import new_sid
 from worker.operators.accounts import Accounts, note, read
 from worker.operators.passwords import matches
@@ -107,7 +108,11 @@ class Operators(Accounts):
         """Whether the code is right and its step was not used before: each is good once."""
         if row["totp_sealed"] is None:
             return True
-        secret = self._keyring.open_secret(row["key_id"], row["totp_sealed"], row["sid"])
+        try:
+            secret = self._keyring.open_secret(row["key_id"], row["totp_sealed"], row["sid"])
+        except (KeyMissingError, InvalidTag):
+            log.error("operator.key_missing", operator=row["sid"], key=row["key_id"])
+            return False
         step = self.step_of(secret, code)
         if step is None:
             return False
