@@ -45,6 +45,7 @@ templates.filters |= {
     "percent": wording.percent,
     "count": wording.count,
     "points": wording.points,
+    "marked": wording.marked,
     "country": name_of,
     "age_level": level_of,
     "level": lambda look: level_of(look.oldest),

@@ -65,6 +65,15 @@ def count(value: int | None) -> str:
     return DASH if value is None else f"{value:,}"
 
 
+def marked(text: str) -> Markup:
+    """A text in which what stands between backticks is code."""
+    pieces = [escape(piece) for piece in text.split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if i % 2 else piece
+        for i, piece in enumerate(pieces)
+    )
+
+
 def points(values: tuple[int, ...], width: int = 96, height: int = 22) -> str:
     """The corners of a small line through the values, for an SVG's `points`."""
     most = max(values, default=0) or 1

@@ -76,6 +76,11 @@ def test_times_and_shares_read_well() -> None:
     assert shares == ["0%", "< 0.1%", "0.4%", "50%", "99.6%", "> 99.9%", "100%", "–"]
 
 
+def test_a_text_is_never_markup() -> None:
+    """Backticks make code, and nothing else in a text is taken for markup."""
+    assert wording.marked("run `a <b>` & see") == "run <code>a &lt;b&gt;</code> &amp; see"
+
+
 def test_a_trend_lies_within_its_picture() -> None:
     """The highest value is at the top, none at the bottom."""
     assert wording.points((0, 2, 4)) == "0.0,21.0 48.0,11.0 96.0,1.0"
