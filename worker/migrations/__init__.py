@@ -1,19 +1,24 @@
-"""The migrations and how to run them, for PostgreSQL and SQLite alike."""
+"""The migrations and how to run them, for PostgreSQL and SQLite alike.
+
+Alembic is imported where it is used: most commands never ask, and it is slow to load.
+"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from worker.db import Database
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 _LOCK = 7_362_736_327  # any number, the same everywhere: two hosts may migrate at once
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _config(connection: Connection | None = None) -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
@@ -23,6 +28,8 @@ def _config(connection: Connection | None = None) -> Config:
 
 def head() -> str:
     """The newest revision this version of sendcode knows."""
+    from alembic.script import ScriptDirectory
+
     revision = ScriptDirectory.from_config(_config()).get_current_head()
     assert revision is not None
     return revision
@@ -30,17 +37,23 @@ def head() -> str:
 
 def applied(db: Database) -> str | None:
     """The revision the database is at, or None for an empty one."""
+    from alembic.runtime.migration import MigrationContext
+
     with db.statement() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade(db: Database, revision: str = "head") -> None:
+    from alembic import command
+
     with db.begin() as connection:
         _lock(connection)
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(db: Database, revision: str = "base") -> None:
+    from alembic import command
+
     with db.begin() as connection:
         _lock(connection)
         command.downgrade(_config(connection), revision)
