@@ -51,7 +51,10 @@ class Concern:
 
 @dataclass(slots=True)
 class Look:
-    """What could not be read because broker or database is away is None."""
+    """What could not be read because broker or database is away is None.
+
+    :param at: when it began, by this process's monotonic clock
+    """
 
     at: float
     queues: list[QueueStanding] | None = None
@@ -117,6 +120,7 @@ class Looks:
         self._parts = parts
         self._lock = threading.Lock()
         self._last: Look | None = None
+        self._changed = float("-inf")
         self._grouping = threading.Lock()
         self._groups: dict[int, tuple[float, list[Group]]] = {}
 
@@ -126,23 +130,29 @@ class Looks:
         :param fresh: no older than `FRESH` seconds; else one of up to `STALE` will do while
             another page is at it
         """
-        last = self._last
-        age = time.monotonic() - last.at if last else float("inf")
+        last, age = self._known()
         if last and age < FRESH:
             return last
         if not self._lock.acquire(blocking=fresh or age > STALE):
             return last or Look(time.monotonic())
         try:
-            if self._last and time.monotonic() - self._last.at < FRESH:
-                return self._last
-            self._last = self._made()
-            return self._last
+            last, age = self._known()
+            if last is None or age >= FRESH:
+                last = self._last = self._made()
+            return last
         finally:
             self._lock.release()
 
     def forget(self) -> None:
-        """Something was changed: the next page looks anew."""
-        self._last = None
+        """Something was changed: no look that began before this is good any more."""
+        self._changed = time.monotonic()
+
+    def _known(self) -> tuple[Look | None, float]:
+        """The last look with its age in seconds, unless something was changed since."""
+        last = self._last
+        if last is None or last.at < self._changed:
+            return None, float("inf")
+        return last, time.monotonic() - last.at
 
     def groups(self, within: int) -> list[Group]:
         """Failures of the last `within` seconds, no older than `GROUPED` seconds.
@@ -170,7 +180,6 @@ class Looks:
         look.groups = _read(lambda: self.groups(RECENT)[:WORST])
         look.pauses = _read(ours.operations.pauses.all)
         look.concerns = concerns(look)
-        look.at = time.monotonic()
         return look
 
 

@@ -70,7 +70,6 @@ def test_within_three_clicks_to_the_cause_and_the_stop(
     assert (pause.kind, pause.name, pause.paused_by) == ("country", "FR", "olga")
     (entry,) = parts.operations.audit.page(action="pause.set")
     assert (entry.who, entry.reason) == ("olga", "the provider has switched it off")
-    parts.operations.pauses._holds.forget()
     for page in ("/queues", "/requests", "/settings"):
         text = olga.get(f"/console{page}").text
         assert "Not sending: country France, by olga" in text, page
