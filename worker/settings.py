@@ -64,7 +64,9 @@ class Settings(BaseSettings):
         "sqlite:///.sendcode/sendcode.db",
         description="SQLAlchemy URL of PostgreSQL (`postgresql+psycopg://…`) or SQLite",
     )
-    database_pool_size: int = Field(16, ge=1, description="connections in each of a process's two pools")
+    database_pool_size: int = Field(
+        16, ge=1, description="connections in each of a process's two pools"
+    )
     broker_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis or Valkey, a database of its own: `redis://…`, `rediss://…`, or"
