@@ -7,11 +7,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import checking, counting, report, sending
+from benchmarks import checking, counting, report, rival, sending
 from benchmarks.rig import rig
 from worker.embedded.processes import StartError
 
-PARTS = ("send", "check", "count")
+PARTS = ("send", "check", "rival", "count")
 # Codes put into the queue for each second of measuring; more than the worker takes.
 FILL = {("tutorial", 0): 550, ("tutorial", 100): 60, ("ours", 0): 450, ("ours", 100): 450}
 
@@ -39,7 +39,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, help="measured time of each, at most 20", default=8
     )
-    parser.add_argument("--only", default=",".join(PARTS), help="of send,check,count")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
     parser.add_argument("--write", action="store_true", help="write the tables into README.md")
     options = parser.parse_args()
     options.only = options.only.split(",")
@@ -53,7 +53,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> str:
     seconds = options.seconds
     with rig(folder) as made:
         blocks, faults = [f"Measured {report.machine(made)}."], []
-        sent, rates = [], []
+        sent, rates, absent = [], [], ""
         if "count" in options.only:
             _say("counting statements")
             counts = counting.measure(made)
@@ -68,13 +68,22 @@ def _measure(folder: Path, options: argparse.Namespace) -> str:
         if "check" in options.only:
             _say("checks and starts")
             rates = checking.measure(made, int(250 * seconds), seconds)
+        if "rival" in options.only:
+            _say("better-auth")
+            try:
+                rates += rival.measure(made, int(250 * seconds), seconds)
+            except rival.MissingError as error:
+                absent = f"Without better-auth: {error}."
+                _say(absent)
     fastest = max((one.speed for one in (*sent, *rates)), default=1)
     for one in (*sent, *rates):
         faults += one.faults
     if sent:
         blocks += [report.sending(sent, fastest), report.aims(sent)]
     if rates:
-        blocks.append(report.checking(rates, fastest))
+        blocks += filter(None, (report.checking(rates, fastest), report.rivalry(rates)))
+    if absent:
+        blocks.append(absent)
     if "count" in options.only:
         blocks.append(report.counting(counts))
     return "\n\n".join([*blocks, report.faults(faults)])

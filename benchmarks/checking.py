@@ -20,6 +20,7 @@ from worker.embedded.processes import Child, wait_for
 THREADS = 8
 CONNECTIONS = 16
 WARM = 200
+RIGHT, START = "check, right code: HTTP, one api process", "start: HTTP, one api process"
 
 
 @dataclass(frozen=True)
@@ -72,16 +73,16 @@ def measure(rig: Rig, count: int, seconds: float) -> list[Rate]:
     port = free_port()
     api = rig.start_ours({"api": ["api", "--port", str(port)]}, env)["api"]
     try:
-        _until_open(port, "/livez")
+        until_open(port, "/livez")
         path = f"/v2/Services/{service}"
         token = base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
-        send = _Http(rig, port, {"Authorization": f"Basic {token}"}, seconds)
+        send = Http(rig, port, {"Authorization": f"Basic {token}"}, seconds)
         meter = Meter(servers | {"api": [api.pid]})
         checks = [urlencode({"To": to, "Code": code}) for to, code in codes[1]]
         starts = [urlencode({"To": to, "Channel": "sms"}) for to in rig.numbers.take(count + WARM)]
         for name, door, bodies, status in (
-            ("check, right code: HTTP, one api process", "VerificationCheck", checks, "200"),
-            ("start: HTTP, one api process", "Verifications", starts, "201"),
+            (RIGHT, "VerificationCheck", checks, "200"),
+            (START, "Verifications", starts, "201"),
         ):
             rates.append(send.measure(name, meter, f"{path}/{door}", bodies, status))
     finally:
@@ -107,10 +108,10 @@ def _floor(
     command = ["-m", "benchmarks.floor", str(port)]
     floor: Child = rig.start("floor", command, {**env, "FLOOR_DATABASE_URL": url})
     try:
-        _until_open(port, "/", b"1")
+        until_open(port, "/", b"1")
         bodies = [str(row) for row in range(1, count + WARM + 1)]
         meter = Meter({**servers, "api": [floor.pid]})
-        return _Http(rig, port, {}, seconds).measure(
+        return Http(rig, port, {}, seconds).measure(
             "floor: same server, one UPDATE, nothing else", meter, "/", bodies, "200"
         )
     finally:
@@ -118,23 +119,23 @@ def _floor(
 
 
 @dataclass(frozen=True)
-class _Http:
+class Http:
     rig: Rig
     port: int
     headers: Mapping[str, str]
     seconds: float
 
     def measure(self, name: str, meter: Meter, path: str, bodies: list[str], status: str) -> Rate:
-        self._run(path, bodies[:WARM])
+        self.run(path, bodies[:WARM])
         return _timed(
             name,
             meter,
-            lambda: self._run(path, bodies[WARM:]),
+            lambda: self.run(path, bodies[WARM:]),
             lambda done: set(done["statuses"]) == {status},
             "client",
         )
 
-    def _run(self, path: str, bodies: list[str]) -> Any:
+    def run(self, path: str, bodies: list[str]) -> Any:
         job = {
             "port": self.port,
             "path": path,
@@ -172,7 +173,7 @@ def _timed(
     )
 
 
-def _until_open(port: int, path: str, body: bytes | None = None) -> None:
+def until_open(port: int, path: str, body: bytes | None = None) -> None:
     def answers() -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", body, timeout=5):

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks.checking import Rate
+from benchmarks.checking import RIGHT, START, Rate
 from benchmarks.counting import Count
 from benchmarks.machine import cores, cpu_model
 from benchmarks.rig import Rig, plain
+from benchmarks.rival import SEND as THEIR_SEND
+from benchmarks.rival import VERIFY
 from benchmarks.sending import Sent
 
 README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
-AIM_RATE, AIM_CPU, AIM_P99 = 10, 0.8, 300
+AIM_RATE, AIM_CPU, AIM_P99, AIM_RIVAL = 10, 0.8, 300, 3
+SERVERS = ("api", "database", "broker")
 QUEUE, SEND = ("producer", "database", "broker"), ("worker", "relay", "database", "broker")
 
 
@@ -124,6 +127,31 @@ def checking(rates: Sequence[Rate], fastest: float) -> str:
         ),
     )
     return f"### Checks and starts\n\n{table}"
+
+
+def rivalry(rates: Sequence[Rate]) -> str:
+    """Ours to better-auth's, where both were measured."""
+    found, lines = {r.name: r for r in rates}, []
+    for what, ours_name, their_name in (
+        ("checks, ours to better-auth's verifies", RIGHT, VERIFY),
+        ("starts, ours to better-auth's sends", START, THEIR_SEND),
+    ):
+        ours, theirs = found.get(ours_name), found.get(their_name)
+        if ours is None or theirs is None:
+            continue
+        rate = ours.rate / theirs.rate
+        even = rate * theirs.speed / ours.speed
+        cpu, whole = (_cost(ours, names) / _cost(theirs, names) for names in (("api",), SERVERS))
+        lines.append(
+            f"- {what} per second: {rate:.2f}× ({even:.2f}× at even machine speed); aim"
+            f" {AIM_RIVAL}× or more: {_met(rate >= AIM_RIVAL)}; CPU of the api process:"
+            f" {cpu:.2f}×, with database and broker: {whole:.2f}×"
+        )
+    return "### Aims, beside better-auth\n\n" + "\n".join(lines) if lines else ""
+
+
+def _cost(rate: Rate, names: Iterable[str]) -> float:
+    return sum(rate.cpu.get(name, 0) for name in names)
 
 
 def counting(counts: Sequence[Count]) -> str:

@@ -105,9 +105,15 @@ class Rig:
             connection.execute("CHECKPOINT")
         return self.settings | {"SENDCODE_DATABASE_URL": url}
 
-    def start(self, name: str, arguments: Sequence[str], env: Mapping[str, str]) -> Child:
-        """Start a Python process that is gone when this one is."""
-        command = [sys.executable, *arguments]
+    def start(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        program: str = sys.executable,
+    ) -> Child:
+        """Start a process, of Python unless said otherwise, that is gone when this one is."""
+        command = [program, *arguments]
         spec = Spec(name, command, env, ready=lambda pid: True, death_signal=signal.SIGKILL)
         return Child.start(spec, self.folder / f"{name}.log")
 
