@@ -8,7 +8,10 @@ from tests.chaos.rig import CHAOS_WORKER, SHORT, Rig, World
 from tests.chaos.rows import LONG, SHORT_FORM, Size, conclude, row
 from tests.chaos.worker import POINTS
 
-EVERY = 4  # a life ends with one of its first jobs
+SLOTS = 4
+# A life ends with one of its first jobs. Most of them let more jobs begin than there are slots, so
+# that some have ended: lives without any would only show that nobody works while nobody works.
+EVERY = 3 * SLOTS
 RATE = 20
 
 
@@ -21,7 +24,7 @@ def _die(rig: Rig, made: Outcome, name: str, points: tuple[str, ...], deaths: in
         "CHAOS_DEATHS": str(deaths),
         "CHAOS_SEED": f"{rig.seed} {name}",
         "CHAOS_COUNT": str(count),
-        "SENDCODE_WORKER_SLOTS": "4",
+        "SENDCODE_WORKER_SLOTS": str(SLOTS),
     }
     with World(rig, name, command=CHAOS_WORKER, settings=SHORT | orders) as world:
         world.run_load(RATE, most=30)
