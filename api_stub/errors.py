@@ -149,6 +149,14 @@ def translate(request: Request, error: Exception) -> ApiError:
                 details={"rate_limit": error.limit, "retry_after": error.retry_after},
                 headers={"Retry-After": str(error.retry_after)},
             )
+        case LimitReachedError(limit="range" | "country"):
+            return ApiError(
+                403,
+                60410,
+                "Verification delivery attempt blocked: too many to this range or country",
+                details={"limit": error.limit, "retry_after": error.retry_after},
+                headers={"Retry-After": str(error.retry_after)},
+            )
         case LimitReachedError():
             return ApiError(
                 429,

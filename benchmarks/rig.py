@@ -220,6 +220,9 @@ def _settings(broker_url: str, provider_url: str) -> dict[str, str]:
         # A queue that is filled beforehand is a flood of one service, and old.
         "SENDCODE_BUSY_STARTS": "0",
         "SENDCODE_OVERLOAD_SECONDS": "0",
+        # The numbers are all neighbours; high and not off, so that the limits' cost is measured.
+        "SENDCODE_LIMIT_RANGE": "100000",
+        "SENDCODE_LIMIT_COUNTRY": "10000000",
         "TUTORIAL_BROKER_URL": broker_url,
         "TUTORIAL_PROVIDER_URL": provider_url,
     }

@@ -153,6 +153,17 @@ def blocks_number(is_it: Callable[[ColumnElement[bytes]], ColumnElement[bool]]) 
     return exists().where(is_it(_n.number_index), alive)
 
 
+def vouches_for(
+    is_it: Callable[[ColumnElement[bytes]], ColumnElement[bool]], account_sid: Any
+) -> Any:
+    """Whether a number is on an account's safe list, as a condition.
+
+    :param is_it: compares an index with the number's
+    """
+    n = safe_numbers.c
+    return exists().where(n.account_sid == account_sid, is_it(n.number_index))
+
+
 def _held(rows: Iterable[Sequence[Any]], senders: Sequence[Sender]) -> Held:
     found: dict[str, set[str]] = {}
     left = {}

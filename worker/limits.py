@@ -1,4 +1,4 @@
-"""Limits per number: sliding windows in Redis, all or nothing, in one round trip."""
+"""Limits of sends: sliding windows in Redis, all or nothing, in one round trip."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -77,7 +77,8 @@ for _, key in ipairs(KEYS) do redis.call('RPOP', key) end
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `most` sends in any `window` seconds under `key`, a keyed hash and never a number."""
+    """At most `most` sends in any `window` seconds under `key`, which tells no number: a keyed
+    hash, a sid or a country."""
 
     name: str
     key: str = field(repr=False)

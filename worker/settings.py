@@ -140,6 +140,24 @@ class Settings(BaseSettings):
     limit_sends_window: Seconds = Field(600, description="… in this many seconds")
     limit_daily: int = Field(10, ge=1, description="sends per number over all services in 24 h")
     limit_daily_calls: int = Field(3, ge=0, description="of which calls")
+    limit_range: int = Field(
+        50,
+        ge=0,
+        le=100_000,
+        description="starts of one service to neighbouring numbers …; 0: no such limit",
+    )
+    limit_range_window: Seconds = Field(3600, description="… in this many seconds")
+    limit_range_digits: int = Field(
+        3, ge=1, le=6, description="neighbours are alike but for this many last digits"
+    )
+    limit_country: int = Field(
+        10_000,
+        ge=0,
+        description="starts of one service to one country in 24 h; 0: no such limit",
+    )
+    limit_countries: str = Field(
+        "", description="countries with another number in its place, such as `GB=50000,FR=0`"
+    )
     busy_starts: int = Field(
         100,
         ge=0,
@@ -207,6 +225,7 @@ class Settings(BaseSettings):
         if urlsplit(self.public_url).scheme not in ("http", "https"):
             raise ValueError("SENDCODE_PUBLIC_URL must start with http:// or https://")
         _check_broker_url(self.broker_url.get_secret_value())
+        _countries(self.limit_countries)  # raises when it cannot be read
         if self._sentinel != bool(self.broker_master):
             raise ValueError(
                 "SENDCODE_BROKER_URL of `sentinel://` and SENDCODE_BROKER_MASTER go together"
@@ -236,6 +255,10 @@ class Settings(BaseSettings):
     @property
     def base_url(self) -> str:
         return self.public_url.rstrip("/")
+
+    def most_to(self, country: str) -> int:
+        """Starts of one service to a country (ISO 3166) in 24 h; 0: as many as there are."""
+        return _countries(self.limit_countries).get(country, self.limit_country)
 
     @property
     def _sentinel(self) -> bool:
@@ -303,6 +326,21 @@ def _check_broker_url(text: str) -> None:
             raise ValueError(
                 "SENDCODE_BROKER_URL must end with the number of a database, such as /0"
             )
+
+
+@lru_cache
+def _countries(text: str) -> dict[str, int]:
+    """
+    :raises ValueError: not a list of `GB=50000`
+    """
+    pairs = [entry.strip() for entry in text.split(",") if entry.strip()]
+    found = [re.fullmatch(r"([A-Z]{2})=([0-9]{1,7})", pair, re.ASCII) for pair in pairs]
+    known = {pair[1]: int(pair[2]) for pair in found if pair}
+    if len(known) != len(pairs):
+        raise ValueError(
+            "SENDCODE_LIMIT_COUNTRIES must be `GB=50000,FR=0`: each country once, in capitals"
+        )
+    return known
 
 
 RETRY_BUDGET_SECONDS = 3  # what the provider adapter's own repeats may take

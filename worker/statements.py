@@ -9,6 +9,7 @@ from worker.db import now_ms
 from worker.errors import NotFoundError
 from worker.limits import Limit
 from worker.models import new_sid, services, verifications
+from worker.phone import Phone
 from worker.plan import follow_in
 from worker.settings import Settings
 from worker.states import Channel, DeliveryState, Lane, VerificationStatus, queue_of
@@ -20,6 +21,7 @@ clock in ms. False when the broker did not take it."""
 PENDING = VerificationStatus.PENDING.value
 SPENT = VerificationStatus.MAX_ATTEMPTS.value
 DAY = 86_400  # seconds
+RANGE, COUNTRY = "range", "country"  # limits that many numbers share
 ALIVE = and_(verifications.c.status == PENDING, verifications.c.expires_at > now_ms())
 
 
@@ -84,6 +86,23 @@ def number_limits(
     ]
     if channel is Channel.CALL:
         found.append(Limit("daily_calls", number, settings.limit_daily_calls, DAY))
+    return found
+
+
+def range_limits(
+    settings: Settings, service_sid: str, number: Phone, index: Callable[[str], bytes]
+) -> list[Limit]:
+    """What a start to a number counts against its neighbours and its country, in one service.
+
+    :param index: makes a keyed hash, see `worker.codes.Keyring.number_index`
+    """
+    found = []
+    if settings.limit_range:
+        neighbours = number.e164[: -settings.limit_range_digits]
+        key = index("\0".join(("range", service_sid, neighbours))).hex()
+        found.append(Limit(RANGE, key, settings.limit_range, settings.limit_range_window))
+    if most := settings.most_to(number.country):
+        found.append(Limit(COUNTRY, f"{service_sid}:{number.country}", most, DAY))
     return found
 
 

@@ -10,7 +10,7 @@ from api_stub.console.pages import page
 from worker import phone
 from worker.errors import InvalidParameterError
 from worker.settings import Settings
-from worker.statements import number_limits
+from worker.statements import COUNTRY, RANGE, number_limits, range_limits
 from worker.states import Channel
 from worker.wiring import Sendcode
 
@@ -30,13 +30,14 @@ async def of_number(request: Request, session: Viewer, fields: Fields) -> Respon
     except InvalidParameterError:
         return _page(request, wrong="Write the number with its country code: +44 7400 123456.")
     ours, service = parts_of(request), fields.get("service", "")
-    used = await run_in_threadpool(_used, ours, service, number.e164)
+    used = await run_in_threadpool(_used, ours, service, number)
     return _page(request, used=used, number=phone.mask(number.e164), service=service)
 
 
-def _used(ours: Sendcode, service: str, number: str) -> list[dict[str, Any]]:
-    index = ours.keyring.number_index(number)
-    limits = number_limits(ours.settings, service, index, Channel.CALL)
+def _used(ours: Sendcode, service: str, number: phone.Phone) -> list[dict[str, Any]]:
+    index = ours.keyring.number_index
+    limits = number_limits(ours.settings, service, index(number.e164), Channel.CALL)
+    limits += range_limits(ours.settings, service, number, index)
     return [
         {"name": one.name, "used": used, "most": one.most, "opens": opens}
         for one, (used, opens) in zip(limits, ours.limits.used(limits), strict=True)
@@ -60,6 +61,8 @@ def _in_force(s: Settings) -> list[tuple[str, str, str]]:
          "SENDCODE_LIMIT_SENDS"),
         ("daily", f"{s.limit_daily} a day per number, over all services", "SENDCODE_LIMIT_DAILY"),
         ("daily_calls", f"{s.limit_daily_calls} of them calls", "SENDCODE_LIMIT_DAILY_CALLS"),
+        (RANGE, _of_range(s), "SENDCODE_LIMIT_RANGE"),
+        (COUNTRY, _of_country(s), "SENDCODE_LIMIT_COUNTRY, SENDCODE_LIMIT_COUNTRIES"),
         ("checks", f"{s.max_checks} guesses per verification", "SENDCODE_MAX_CHECKS"),
         ("wrong codes in a row", f"{s.disable_after_failures}, then the number is disabled",
          "SENDCODE_DISABLE_AFTER_FAILURES"),
@@ -68,3 +71,16 @@ def _in_force(s: Settings) -> list[tuple[str, str, str]]:
         ("overload", f"no new start while a code waits over {s.overload_seconds} s",
          "SENDCODE_OVERLOAD_SECONDS"),
     ]  # fmt: skip
+
+
+def _of_range(s: Settings) -> str:
+    if not s.limit_range:
+        return "off"
+    minutes, size = s.limit_range_window // 60, 10**s.limit_range_digits
+    return f"{s.limit_range} in {minutes} min, of a service to a range of {size:,} numbers"
+
+
+def _of_country(s: Settings) -> str:
+    most = f"{s.limit_country} a day" if s.limit_country else "no limit"
+    others = f"; {s.limit_countries}" if s.limit_countries else ""
+    return f"{most}, of a service to a country{others}"

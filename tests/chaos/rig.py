@@ -45,7 +45,12 @@ SHORT = {
     "SENDCODE_LEASE_SECONDS": "5",
     "SENDCODE_SETTLE_SECONDS": "1",
 }
-UNLIMITED = {"SENDCODE_LIMIT_SENDS": "1000", "SENDCODE_LIMIT_DAILY": "1000"}
+UNLIMITED = {
+    "SENDCODE_LIMIT_SENDS": "1000",
+    "SENDCODE_LIMIT_DAILY": "1000",
+    "SENDCODE_LIMIT_RANGE": "0",
+    "SENDCODE_LIMIT_COUNTRY": "0",
+}
 CHAOS_WORKER = (sys.executable, "-P", "-m", "tests.chaos.worker")
 SETTLED = ("delivered", "undelivered", "failed", "expired", "canceled")
 

@@ -39,7 +39,7 @@ def test_search_knows_sids_and_numbers(ann: TestClient, failed: str) -> None:
 
 def test_filters_stand_in_the_address(ann: TestClient, parts: Sendcode, service: Service) -> None:
     """A page of requests is told by its address, and goes on from its last row."""
-    sids = [start(parts, service, f"+447400{n}") for n in range(123450, 123503)]
+    sids = [start(parts, service, f"+447400{n}00") for n in range(1000, 1053)]
     first = ann.get("/console/requests?country=gb&state=queued&since=1h").text
     assert sids[-1] in first
     assert sids[0] not in first
@@ -49,6 +49,19 @@ def test_filters_stand_in_the_address(ann: TestClient, parts: Sendcode, service:
     assert sids[0] in second
     assert sids[-1] not in second
     assert sids[0] not in ann.get("/console/requests?country=FR").text
+
+
+def test_limits_tell_what_neighbours_used(
+    ann: TestClient, parts: Sendcode, service: Service
+) -> None:
+    """A number's limits show the range and the country, which others' starts have used too."""
+    for last in range(3):
+        start(parts, service, f"+44740012345{last}")
+    text = post(ann, "/limits/number", number="+447400123459", service=service.sid).text
+    used = dict(re.findall(r'<th scope="row">(\w+)</th><td class="n">(\d+)</td>', text))
+    assert used == {"sends": "0", "daily": "0", "daily_calls": "0", "range": "3", "country": "3"}
+    for words in ("50 in 60 min", "1,000 numbers", "10000 a day"):
+        assert words in text, words
 
 
 def test_within_three_clicks_to_the_cause_and_the_stop(

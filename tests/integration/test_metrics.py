@@ -143,6 +143,11 @@ def test_refused_starts_are_counted_by_reason(
     assert counted("codes_rejected_total", reason="limit_reached") == 1
     assert counted("codes_rejected_total", reason="not_found") == 1
     assert counted("rate_limited_total", limit="sends") == 1
+    ranged = make_parts(limit_range=1)
+    start(ranged, service)
+    with pytest.raises(LimitReachedError):
+        ranged.verifications.start(ACCOUNT, Start(service.sid, f"{NUMBER[:-1]}0"))
+    assert counted("rate_limited_total", limit="range") == 1
 
 
 def test_a_spent_code_is_counted_once(parts: Sendcode, service: Service, counted: Counted) -> None:

@@ -11,6 +11,7 @@ GUARDS = "tests/integration/test_guards.py::"
 PAUSES = "tests/integration/test_pauses.py::"
 BLOCKS = "tests/integration/test_blocks.py::"
 OPERATING = "tests/integration/test_operating.py::"
+RANGES = "tests/integration/test_range_limits.py::"
 CORRECTNESS = "tests/integration/test_correctness.py::"
 
 MODEL = "tests/integration/model/test_model.py::test_any_steps_in_any_order_keep_the_promises"
@@ -392,6 +393,28 @@ MUTANTS = (
         "",
         VERIFICATIONS + "test_six_parallel_sends_admit_five",
         CORRECTNESS + "test_two_processes_share_one_budget",
+        RANGES + "test_pumping_one_range_stops_by_itself",
+    ),
+    _mutant(
+        "range-counts-nothing",
+        "worker/statements.py",
+        "    if settings.limit_range:\n",
+        "    if settings.limit_range and not number:\n",
+        RANGES + "test_pumping_one_range_stops_by_itself",
+    ),
+    _mutant(
+        "country-counts-nothing",
+        "worker/statements.py",
+        "if most := settings.most_to(number.country):",
+        "if (most := settings.most_to(number.country)) and not number:",
+        RANGES + "test_a_country_has_an_end",
+    ),
+    _mutant(
+        "safe-list-passes-no-range",
+        "worker/verifications/start.py",
+        'if not seen[0]["vouched"]:',
+        "if seen:",
+        RANGES + "test_a_safe_number_passes_and_is_not_counted",
     ),
     _mutant(
         "any-signature",

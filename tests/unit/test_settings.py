@@ -53,6 +53,13 @@ def test_the_sample_key_works_in_the_sandbox_only() -> None:
         load(**sample, provider="twilio")
 
 
+@pytest.mark.parametrize("given", ["GB", "gb=5", "GB=-1", "GB=5,GB=6", "GB=5;FR=6", "GBR=5"])
+def test_countries_that_cannot_be_read_refuse_to_start(given: str) -> None:
+    """A list of countries with a slip in it is no list, and the variable is named."""
+    with pytest.raises(SettingsError, match="SENDCODE_LIMIT_COUNTRIES"):
+        load(**COMPLETE, limit_countries=given)
+
+
 @pytest.mark.parametrize("missing", [k for k in COMPLETE if k != "secret_keys"])
 def test_missing_credentials_refuse_to_start(missing: str) -> None:
     """A missing credential is named by its variable."""

@@ -85,6 +85,9 @@ class Stack:
         defaults = {
             "SENDCODE_DATABASE_URL": f"sqlite:///{self._database}",
             "SENDCODE_SECRET_KEYS": secret["SENDCODE_SECRET_KEYS"],
+            # Fictional numbers are all neighbours, and what the sandbox takes costs nothing.
+            "SENDCODE_LIMIT_RANGE": "0",
+            "SENDCODE_LIMIT_COUNTRY": "0",
         }
         if self.broker:
             ours["SENDCODE_BROKER_URL"] = self.broker.url

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     RowMapping,
     String,
@@ -38,13 +39,21 @@ from worker.errors import (
     RequestRunningError,
     SendcodeError,
 )
-from worker.holds import Held, PauseKind, blocks_number
+from worker.holds import Held, PauseKind, blocks_number, vouches_for
 from worker.limits import Limit, Share
 from worker.messages import check_brand, resolve_locale
 from worker.models import deliveries, new_sid, number_guards, services, verifications
 from worker.outbox import Event, note
 from worker.plan import step_of
-from worker.statements import ALIVE, PENDING, SPENT, insert_delivery, new_delivery, number_limits
+from worker.statements import (
+    ALIVE,
+    PENDING,
+    SPENT,
+    insert_delivery,
+    new_delivery,
+    number_limits,
+    range_limits,
+)
 from worker.states import Channel, Lane, VerificationStatus, queue_of
 from worker.templates import choose_locale
 from worker.verifications.base import delivery_view
@@ -90,6 +99,12 @@ _EXPIRE = (
     .values(status=VerificationStatus.EXPIRED.value, updated_at=now_ms())
     .returning(_v.sid)
 )
+
+
+def _is_the_number(index: ColumnElement[bytes]) -> ColumnElement[bool]:
+    return index.in_(bindparam("indexes", expanding=True))
+
+
 # One look at everything that may refuse: the service, its guard and its live verification.
 _ADMISSION = (
     select(
@@ -97,9 +112,8 @@ _ADMISSION = (
         _g.disabled_at,
         _v.status.label("live_status"),
         (_v.expires_at - now_ms()).label("live_left"),
-        blocks_number(lambda index: index.in_(bindparam("indexes", expanding=True))).label(
-            "blocked"
-        ),
+        blocks_number(_is_the_number).label("blocked"),
+        vouches_for(_is_the_number, services.c.account_sid).label("vouched"),
     )
     .outerjoin(
         number_guards,
@@ -137,7 +151,7 @@ class Starting(Brought):
         :raises PaymentError: a payment is missing, or a call is asked to say it
         :raises NotFoundError: no such service in the account
         :raises TemplateNotFoundError: no such template, or none in this locale
-        :raises LimitReachedError: a send limit is reached
+        :raises LimitReachedError: a send limit is reached, the number's or one that it shares
         :raises RateLimitedError: a limit of the service's own is reached by a value given here
         :raises OverloadedError: codes wait too long for a worker
         :raises LimitsUnavailableError: the limits cannot be asked
@@ -174,6 +188,10 @@ class Starting(Brought):
             raise BlockedError("the number's prefix is blocked")
         at_once = _plan_takes_over(held, wanted.channel, number.country, seen[0]["plan"])
         limits = number_limits(self._settings, wanted.service_sid, indexes[0], wanted.channel)
+        if not seen[0]["vouched"]:
+            limits += range_limits(
+                self._settings, wanted.service_sid, number, self._keyring.number_index
+            )
         limits += own_limits
         running = self._running(account_sid, wanted.request_id)
         try:
