@@ -17,7 +17,8 @@ class Fault(BaseModel):
     """What happens to the next requests for a number (`*`: every number), by a sender (`*`: any).
 
     `delay_ms` holds the answer back; `accept` takes the request although the answer is 500 or 503;
-    `seconds` is how long a `hang` lasts; `times` null means until cleared.
+    `seconds` is how long a `hang` lasts; `list_late` is for how many seconds lists do not show what
+    was taken, as Twilio promises no time; `times` null means until cleared.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,14 +34,17 @@ class Fault(BaseModel):
     retry_after: int | None = Field(None, ge=0, le=3600)
     seconds: float = Field(30, gt=0, le=300)
     callbacks: Literal["none", "twice", "reversed"] | None = None
+    list_late: float = Field(0, ge=0, le=3600)
     times: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
         if self.to != "*" and not E164.match(self.to):
             raise ValueError("to must be an E.164 number or *")
-        if not (self.delay_ms or self.fail or self.callbacks):
-            raise ValueError("one of delay_ms, fail, callbacks is needed")
+        if not (self.delay_ms or self.fail or self.callbacks or self.list_late):
+            raise ValueError("one of delay_ms, fail, callbacks, list_late is needed")
+        if self.list_late and self.on != "send":
+            raise ValueError("list_late is for what is sent")
         if self.fail in ("reject", "undelivered") and self.code is None:
             raise ValueError(f"fail {self.fail} needs a code")
         return self

@@ -1,6 +1,7 @@
 """Twilio's v2010 lists: filters, pages and their envelope, newest first."""
 
 import re
+import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ TIME_FILTER = {"sms": "DateSent", "call": "StartTime"}
 MOMENT = "CAST(coalesce(begun, created) AS INTEGER)"  # whole seconds, as callers write them
 EQUAL = {"To": "recipient", "From": "sender"}
 DAY = timedelta(days=1)
+_LISTED = "NOT EXISTS (SELECT 1 FROM unlisted WHERE item = items.id AND until > ?)"
 
 
 def _span(text: str) -> tuple[float, float]:
@@ -30,8 +32,8 @@ def _span(text: str) -> tuple[float, float]:
 
 
 def _conditions(params: Params, channel: str) -> tuple[list[str], list[Any]]:
-    wheres = ["channel = ?"]
-    values: list[Any] = [channel]
+    wheres = ["channel = ?", _LISTED]
+    values: list[Any] = [channel, time.time()]
     columns = EQUAL | ({"Status": "status"} if channel == "call" else {})
     for name, column in columns.items():
         if given := params.get(name):

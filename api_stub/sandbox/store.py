@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS faults (
   id INTEGER PRIMARY KEY AUTOINCREMENT, recipient TEXT NOT NULL, spec TEXT NOT NULL,
   remaining INTEGER);
 CREATE TABLE IF NOT EXISTS counters (recipient TEXT PRIMARY KEY, requests INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS unlisted (item INTEGER PRIMARY KEY, until REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS numbers (recipient TEXT PRIMARY KEY, answer TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS callbacks (
   id INTEGER PRIMARY KEY AUTOINCREMENT, item INTEGER NOT NULL, url TEXT NOT NULL,
@@ -95,6 +96,10 @@ class Store:
             tuple(values.values()),
         ).fetchone()
         return _item(row)
+
+    def hide(self, item: Item, seconds: float) -> None:
+        """Let lists not show the item for a while."""
+        self.db.execute("INSERT INTO unlisted VALUES (?, ?)", (item.id, time.time() + seconds))
 
     def change(self, item: Item, **values: Any) -> Item:
         values["updated"] = time.time()

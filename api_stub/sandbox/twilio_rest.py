@@ -29,6 +29,8 @@ def _accept(sandbox: Sandbox, channel: Channel, params: Params, fault: faults.Fa
         undelivered=fault.code if fault and fault.fail == "undelivered" else None,
         callbacks=fault.callbacks if fault else None,
     )
+    if fault and fault.list_late:
+        sandbox.store.hide(item, fault.list_late)
     sandbox.lifecycle.start(item)
     return item
 

@@ -21,6 +21,7 @@ class Case:
     :param calls: requests to send that reach the provider, fewest and most
     :param gap: seconds that lie at least between the first two
     :param asked: the provider is asked about it before the second
+    :param doubles: two requests are two messages, since the provider said it had none
     """
 
     name: str
@@ -30,6 +31,8 @@ class Case:
     error: str | None = None
     gap: float = 0.0
     asked: bool = False
+    channel: str = "sms"
+    doubles: bool = False
 
 
 CASES = (
@@ -54,7 +57,37 @@ CASES = (
         (1, 1),
         asked=True,
     ),
+    # Lists may lag. Within the settling second nobody sees it; beyond it a text goes out again.
+    Case("listed late", ({"fail": "drop", "list_late": 0.5},), "delivered", (1, 1), asked=True),
+    Case(
+        "listed too late",
+        ({"fail": "drop", "list_late": 600},),
+        "delivered",
+        (2, 2),
+        gap=1,
+        asked=True,
+        doubles=True,
+    ),
+    Case(
+        "listed too late twice",
+        ({"fail": "drop", "list_late": 600},) * 2,
+        "failed",
+        (2, 2),
+        "outcome_unknown",
+        gap=1,
+        asked=True,
+        doubles=True,
+    ),
+    Case(
+        "a call listed late",
+        ({"fail": "drop", "list_late": 0.5},),
+        "delivered",
+        (1, 1),
+        asked=True,
+        channel="call",
+    ),
 )
+DOUBLES = sum(case.doubles for case in CASES)
 
 
 @row("provider-cases", "429, 500, 503, hang, cut, refusals, one number each")
@@ -67,9 +100,12 @@ def cases(rig: Rig, size: Size, made: Outcome) -> None:
             for fault in case.faults:
                 # The callbacks would tell the outcome before the question does.
                 world.order(number, times=1, callbacks="none", **fault)
-            world.start(number)
+            world.start(number, case.channel)
             world.injected += len(case.faults)
-        conclude(world, made)
+        found = conclude(world, made, may_double=1)
+        if found.doubled != DOUBLES:
+            made.violations.append(f"{found.doubled} texts came twice, not {DOUBLES}")
+        made.note = f"{DOUBLES} texts came twice, those that the provider said it did not have"
         states = {row["sid"]: row for row in world.rows("SELECT * FROM deliveries")}
         for answer, case in zip(world.told, CASES, strict=True):
             row = states.get(answer.delivery, {})
@@ -78,8 +114,8 @@ def cases(rig: Rig, size: Size, made: Outcome) -> None:
 
 
 def _wrong(case: Case, row: dict[str, Any], seen: list[tuple[str, float]]) -> list[str]:
-    sends = [at for kind, at in seen if kind == "sms.create"]
-    asked = [at for kind, at in seen if kind == "sms.list"]
+    sends = [at for kind, at in seen if kind == f"{case.channel}.create"]
+    asked = [at for kind, at in seen if kind == f"{case.channel}.list"]
     found = []
     if not case.calls[0] <= len(sends) <= case.calls[1]:
         found.append(f"{len(sends)} requests to send, not {case.calls}")

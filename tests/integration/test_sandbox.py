@@ -586,6 +586,26 @@ def test_an_order_for_all_and_clearing_it(sandbox: Server, to: str) -> None:
     assert call(sandbox, to).sid
 
 
+def test_what_was_taken_is_listed_late_on_order(sandbox: Server, to: str) -> None:
+    """Messages and calls stay out of lists as long as ordered, and are sent and fetched all the
+    same; another one is listed at once, and a late one in the end."""
+    sandbox.fault(to=to, list_late=3600, times=1)
+    sandbox.fault(to=to, list_late=3600, channel="call", times=1)
+    late, late_call = send(sandbox, to), call(sandbox, to)
+    prompt, prompt_call = send(sandbox, to), call(sandbox, to)
+    sdk = sandbox.sdk()
+    assert [m.sid for m in sdk.messages.list(to=to)] == [prompt.sid]
+    assert [c.sid for c in sdk.calls.list(to=to)] == [prompt_call.sid]
+    assert sdk.messages(late.sid).fetch().sid == late.sid
+    assert sdk.calls(late_call.sid).fetch().sid == late_call.sid
+    assert sandbox.wait(to)["code"] == "482911"
+    sandbox.fault(to=to, list_late=0.2, times=1)
+    later = send(sandbox, to)
+    until(lambda: later.sid in [m.sid for m in sdk.messages.list(to=to)])
+    wrong = {"to": to, "on": "lookup", "list_late": 1}
+    assert sandbox.api("POST", "/sandbox/v1/faults", json=wrong).status_code == 400
+
+
 def test_lookups_fail_on_order(sandbox: Server, to: str) -> None:
     """A fault on lookups meets lists and fetches, not sends."""
     sandbox.fault(to=to, on="lookup", fail="503", times=2)
