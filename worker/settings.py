@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         3, ge=1, le=6, description="neighbours are alike but for this many last digits"
     )
     limit_country: int = Field(
-        10_000,
+        0,
         ge=0,
         description="starts of one service to one country in 24 h; 0: no such limit",
     )

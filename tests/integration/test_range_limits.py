@@ -152,10 +152,10 @@ def test_an_approval_gives_nothing_back(tight: Sendcode, example: Service) -> No
     assert named(tight, example, RANGE[3]) == "range"
 
 
-def test_no_key_tells_a_range(parts: Sendcode, service: Service) -> None:
+def test_no_key_tells_a_range(tight: Sendcode, example: Service) -> None:
     """Redis holds no part of a number that is longer than its country's code."""
-    start(parts, service, RANGE[0])
-    keys = [key.decode() for key in parts.redis.scan_iter(KEYS)]
+    start(tight, example, RANGE[0])
+    keys = [key.decode() for key in tight.redis.scan_iter(KEYS)]
     assert len(keys) == 4
     assert not [key for key in keys if "7400" in key or RANGE[0][1:-3] in key]
 
