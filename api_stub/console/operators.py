@@ -45,7 +45,7 @@ async def make_link(request: Request, session: Admin, name: str) -> Response:
 async def change(request: Request, session: Admin, name: str, change: str) -> Response:
     if change not in _CHANGES:
         raise ForbiddenError("There is no such change.")
-    if name == session.operator.name:
+    if name.strip().lower() == session.operator.name:
         raise ForbiddenError("Another admin has to do this to you, or the command line.")
     await run_in_threadpool(
         getattr(parts_of(request).operators, change), name, guard.by(request, session)
