@@ -52,7 +52,8 @@ async def accept_factor(request: Request, session: Enrolling, fields: Fields) ->
     except InvalidParameterError:
         return RedirectResponse(link("/account"), 303)
     try:
-        await run_in_threadpool(room.accept_totp, session.operator, offer, fields.get("code", ""))
+        given = (session.operator, offer, fields.get("code", ""), session.sid)
+        await run_in_threadpool(room.accept_totp, *given)
     except InvalidParameterError as error:
         return _factor(request, uri, offer, f"The code {error.reason}.")
     return RedirectResponse(link("/account"), 303)

@@ -39,7 +39,7 @@ def enrol(room: Operators, name: str) -> pyotp.TOTP:
     uri, offer = room.offer_totp(room.fetch(name))
     app = pyotp.parse_uri(uri)
     assert isinstance(app, pyotp.TOTP)
-    room.accept_totp(room.fetch(name), offer, app.now())
+    room.accept_totp(room.fetch(name), offer, app.now(), keep="")
     return app
 
 
@@ -115,11 +115,12 @@ def test_without_a_second_factor_it_can_only_be_set_up(room: Operators) -> None:
     uri, offer = room.offer_totp(session.operator)
     assert parse_qs(urlsplit(uri).query)["issuer"] == ["sendcode"]
     with pytest.raises(InvalidParameterError):
-        room.accept_totp(session.operator, offer, "12345")
+        room.accept_totp(session.operator, offer, "12345", session.sid)
     assert not room.fetch("ann").has_totp
     room.add("bob", "admin")
     with pytest.raises(InvalidParameterError):
-        room.accept_totp(room.fetch("bob"), offer, pyotp.parse_uri(uri).now())  # type: ignore[union-attr]
+        code = pyotp.parse_uri(uri).now()  # type: ignore[union-attr]
+        room.accept_totp(room.fetch("bob"), offer, code, session.sid)
 
 
 @pytest.mark.parametrize("limit", [PAIR, ADDRESS, NAME], ids=lambda limit: limit.scope)
@@ -225,6 +226,21 @@ def test_a_new_password_ends_the_other_sessions(room: Operators) -> None:
     assert room.session(mine)
     assert room.session(other) is None
     assert try_in(room, "another password", "")
+
+
+def test_a_new_second_factor_ends_the_other_sessions(room: Operators) -> None:
+    """Who knows the password alone, and waits, is not let in when its owner sets the factor up."""
+    room.add("ann", "admin", PASSWORD)
+    mine, other = try_in(room, PASSWORD, ""), try_in(room, PASSWORD, "")
+    session = room.session(mine)
+    assert session is not None
+    uri, offer = room.offer_totp(session.operator)
+    code = pyotp.parse_uri(uri).now()  # type: ignore[union-attr]
+    room.accept_totp(session.operator, offer, code, session.sid)
+    assert room.session(other) is None
+    kept = room.session(mine)
+    assert kept is not None
+    assert not kept.only_enrols
 
 
 def test_one_session_can_be_ended(room: Operators) -> None:

@@ -124,14 +124,11 @@ class Accounts:
         if stored is not None and not matches(stored, current):
             raise InvalidParameterError("current", "is not the present password")
         new = hashed(check_password(password, operator.name))
-        s = operator_sessions.c
         with self._db.begin() as connection:
             connection.execute(
                 update(operators).where(_o.sid == operator.sid).values(password_hash=new)
             )
-            connection.execute(
-                delete(operator_sessions).where(s.operator_sid == operator.sid, s.sid != keep)
-            )
+            _end_others(connection, operator, keep)
 
     def offer_totp(self, operator: Operator) -> tuple[str, str]:
         """A new secret for an authenticator app, not yet in force: its `otpauth://` URI, and the
@@ -150,9 +147,11 @@ class Accounts:
         secret = self._offered(operator, offer)
         return totp.uri(secret, TOTP, issuer="sendcode", account=operator.name)
 
-    def accept_totp(self, operator: Operator, offer: str, code: str) -> None:
-        """Put an offered secret in force by its first code, which is used up.
+    def accept_totp(self, operator: Operator, offer: str, code: str, keep: str) -> None:
+        """Put an offered secret in force by its first code, which is used up. Every other session
+        of the operator ends: whoever only knew the password has shown no code.
 
+        :param keep: sid of the session that goes on
         :raises InvalidParameterError: the code is wrong, or the offer none of this operator
         """
         secret = self._offered(operator, offer)
@@ -160,12 +159,13 @@ class Accounts:
         if step is None:
             raise InvalidParameterError("code", "is not the one the app shows now")
         sealed = self._keyring.seal_secret(secret, operator.sid)
-        with self._db.statement() as connection:
+        with self._db.begin() as connection:
             connection.execute(
                 update(operators)
                 .where(_o.sid == operator.sid)
                 .values(key_id=self._keyring.kid, totp_sealed=sealed, last_step=step)
             )
+            _end_others(connection, operator, keep)
 
     def step_of(self, secret: bytes, code: str) -> int | None:
         """The step whose code this is, by the database's clock; None for a wrong one."""
@@ -187,6 +187,13 @@ class Accounts:
         with self._db.statement() as connection:
             found = connection.execute(select(operators).where(_o.sid == sid)).mappings()
             return dict(found.one())
+
+
+def _end_others(connection: Connection, operator: Operator, keep: str) -> None:
+    s = operator_sessions.c
+    connection.execute(
+        delete(operator_sessions).where(s.operator_sid == operator.sid, s.sid != keep)
+    )
 
 
 def note(
