@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse
@@ -77,6 +78,7 @@ def create(doors: FastAPI) -> FastAPI:
     app.state.doors = doors
     app.state.looks = Looks(lambda: doors.state.parts)
     app.state.live = Live(app.state.looks)
+    app.state.sign_ins = CapacityLimiter(2)
     app.add_middleware(Headers)
     for router in ROUTERS:
         app.include_router(router)

@@ -1,7 +1,9 @@
 """The way in and out. These pages are open; everything else asks for a session."""
 
+from functools import partial
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, Response
@@ -12,6 +14,8 @@ from api_stub.console.pages import BASE, THEME_COOKIE, THEMES, link, page
 from worker.errors import SignInRefusedError
 
 router = APIRouter()
+MOST_WAITING = 50  # sign-ins
+WAIT = 5  # seconds, for those beyond
 
 
 @router.get("/sign-in")
@@ -27,10 +31,22 @@ async def sign_in(request: Request, fields: Fields) -> Response:
     whence = (guard.address_of(request), guard.browser_of(request))
     after = fields.get("next", "")
     try:
-        token = await run_in_threadpool(parts_of(request).operators.sign_in, *given, *whence)
+        token = await _by_password(request, *given, *whence)
     except SignInRefusedError as error:
         return _form(request, "sign_in.html", 401, next=after, refused=error)
     return _in(token, guard.own_path(after))
+
+
+async def _by_password(request: Request, *given: str) -> str:
+    """A password takes time on purpose, two at once. Those that wait for their turn keep no thread
+    from pages and codes.
+    """
+    turns: CapacityLimiter = request.app.state.sign_ins
+    if turns.statistics().tasks_waiting >= MOST_WAITING:
+        raise SignInRefusedError(WAIT)
+    return await to_thread.run_sync(
+        partial(parts_of(request).operators.sign_in, *given), limiter=turns
+    )
 
 
 @router.get("/link")

@@ -1,6 +1,7 @@
 """The console's pages and its way in, on both databases and a real Valkey."""
 
 import re
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from api_stub.console.guard import COOKIE
 from tests.integration.test_operators import PASSWORD, age, enrol, next_code
 from tests.integration.test_records import FRENCH, set_to, start
 from tests.pages import Page
-from worker.operators import Role
+from worker.operators import Role, passwords
 from worker.rollup import Rollup
 from worker.services import Service
 from worker.wiring import Sendcode
@@ -115,6 +116,32 @@ def test_password_and_code_sign_in(parts: Sendcode) -> None:
     assert {"Secure", "HttpOnly", "Path=/"} <= set(kept.split("; "))
     assert "samesite=lax" in kept.lower()
     assert client.get("/console/failures?since=1h").status_code == 200
+
+
+def test_sign_ins_that_wait_hold_no_page_up(make_parts: Callable[..., Sendcode]) -> None:
+    """While more sign-ins than there are threads wait for their passwords, pages answer."""
+    client = door(make_parts(database_pool_size=2))
+    answered = threading.Event()
+
+    def sign_in(i: int) -> None:
+        client.post("/console/sign-in", data={**fields, "name": f"n{i}", "password": PASSWORD})
+
+    def look() -> None:
+        client.get("/console/link")
+        answered.set()
+
+    with client:
+        fields = Page(client.get("/console/sign-in").text).form("/").fields
+        with passwords._TWO_AT_A_TIME, passwords._TWO_AT_A_TIME:
+            asking = [threading.Thread(target=sign_in, args=(i,)) for i in range(12)]
+            for thread in asking:
+                thread.start()
+            time.sleep(1)
+            asking.append(threading.Thread(target=look))
+            asking[-1].start()
+            assert answered.wait(15)
+        for thread in asking:
+            thread.join()
 
 
 def test_the_first_way_in(parts: Sendcode) -> None:
