@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from worker.redaction import redact
 from worker.settings import Settings
 
 # Libraries that write what they send or take: numbers, URLs, bodies, a task's arguments.
@@ -58,6 +59,7 @@ def configure(settings: Settings) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 # Tracebacks of the libraries may print values they hold; the type is enough.
                 _exception_type_only,
+                redact,
                 renderer,
             ],
         )

@@ -53,6 +53,53 @@ def test_lost_connections_are_still_told(lines: io.StringIO) -> None:
     assert "Connection to broker lost" in lines.getvalue()
 
 
+SLIPS = [
+    ("sent to %s", "+447400123456"),
+    ("sent to %s", "+44 7400 123-456"),
+    ("sent to %s", "+1 (202) 555-0123"),
+    ("GET /2010/Messages.json?To=%s", "%2B447400123456"),
+    ("called %s", "447400123456"),
+    ("cannot reach %s", "redis://user:hunter2hunter2@broker:6379/0"),
+    ("Authorization: %s", "Basic QUM6dG9rZW50b2tlbg=="),
+]
+
+
+@pytest.mark.parametrize(("text", "secret"), SLIPS)
+def test_a_slip_is_taken_out_of_a_line(lines: io.StringIO, text: str, secret: str) -> None:
+    """A number, or credentials, in a library's text or as a value of ours, also within a list."""
+    logging.getLogger("anything").warning(text, secret)
+    structlog.get_logger().warning("ours.slipped", where={"tried": [text % secret]})
+    written = lines.getvalue()
+    assert written.count("[redacted]") >= 2
+    for part in (secret, "7400", "hunter2", "555-0123", "QUM6"):
+        assert part not in written
+
+
+def test_values_are_taken_out_by_their_names(lines: io.StringIO) -> None:
+    """What is called a code, a number or a password goes, whatever it looks like."""
+    structlog.get_logger().warning("ours.slipped", code="042137", to=NUMBER, password="hunter2")
+    (line,) = map(json.loads, lines.getvalue().splitlines())
+    assert {line[name] for name in ("code", "to", "password")} == {"[redacted]"}
+
+
+def test_what_helps_stays_in_a_line(lines: io.StringIO) -> None:
+    """Sids, times, counts, error codes, addresses and masked numbers are no secrets."""
+    told = {
+        "verification": "VE01a2137a59dd0bb52f87bdae1f0d62f4",
+        "delivery": f"VL{'1' * 32}",
+        "error_code": "30003",
+        "at": 1764086666123,
+        "address": "192.0.2.17",
+        "number": None,
+        "target": "+44********56",
+        "job": "sendcode-19444@host-0123456789",
+        "url": "http://127.0.0.1:47310/healthz",
+    }
+    structlog.get_logger().warning("ours.told", **told)
+    (line,) = map(json.loads, lines.getvalue().splitlines())
+    assert {name: line[name] for name in told} == told
+
+
 def test_an_exception_is_its_type_and_place(lines: io.StringIO) -> None:
     """A traceback's values, which may hold a number, are not written."""
     try:

@@ -43,7 +43,7 @@ def test_an_unseen_code_is_loud_and_ends_the_request() -> None:
     """A code missing from the table is logged as an error and not repeated."""
     with capture_logs() as logs:
         assert kind_of(99999) is ErrorKind.PERMANENT
-    assert [(line["event"], line["log_level"], line["code"]) for line in logs] == [
+    assert [(line["event"], line["log_level"], line["error_code"]) for line in logs] == [
         ("provider.code_unknown", "error", 99999)
     ]
 

@@ -159,7 +159,7 @@ class Route:
 
     def _learn(self, permit: Permit, channel: Channel, error: ProviderError) -> None:
         if error.kind in (ErrorKind.ACCOUNT, ErrorKind.ROUTE):
-            log.error("provider.account_alarm", sender=permit.sender.name, code=error.code)
+            log.error("provider.account_alarm", sender=permit.sender.name, error_code=error.code)
         faulty = error.kind is ErrorKind.ACCOUNT or (
             error.kind is ErrorKind.TRANSIENT and error.code not in TOO_MANY
         )

@@ -196,7 +196,7 @@ def kind_of(code: int, otherwise: ErrorKind = ErrorKind.PERMANENT) -> ErrorKind:
     """
     kind = KINDS.get(code)
     if kind is None:
-        log.error("provider.code_unknown", provider="twilio", code=code, treated_as=otherwise)
+        log.error("provider.code_unknown", provider="twilio", error_code=code, treated_as=otherwise)
         return otherwise
     return kind
 
