@@ -40,6 +40,8 @@ templates = Environment(
 )
 templates.filters |= {
     "ago": wording.ago,
+    "clock": wording.clock,
+    "fact": wording.fact,
     "span": wording.span,
     "ms": wording.ms,
     "percent": wording.percent,

@@ -21,7 +21,7 @@ SPANS_HERE = {**SPANS, "30d": 2_592_000}
 _SID = re.compile(r"(VE|VL|SM|MM|CA)[0-9a-f]{32}", re.ASCII)
 _INDEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _STEPS = {
-    "created_at": "promised",
+    "created_at": "asked for",
     "published_at": "told to the workers",
     "taken_at": "taken by a worker",
     "accepted_at": "accepted by the provider",

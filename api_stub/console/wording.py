@@ -22,6 +22,25 @@ def ago(at: int | None) -> Markup:
     )
 
 
+def clock(at: int) -> Markup:
+    """A moment (ms since 1970 UTC) that reads the same however often it is asked for: what says
+    changes aloud repeats nothing.
+    """
+    exact = datetime.fromtimestamp(at / 1000, UTC)
+    return Markup('<time datetime="{}">{}</time>').format(
+        f"{exact:%Y-%m-%dT%H:%M:%SZ}", f"{exact:%d %b %H:%M} UTC"
+    )
+
+
+def fact(value: object) -> str:
+    """What an action changes, without the marks of a program."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {fact(one)}" for name, one in value.items())
+    return str(value)
+
+
 def _span(seconds: float) -> str:
     for size, unit in _UNITS:
         if seconds >= size:

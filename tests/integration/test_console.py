@@ -93,7 +93,7 @@ def test_no_page_has_a_whole_number(ann: TestClient, failed: str) -> None:
 def test_the_timeline_says_why(ann: TestClient, failed: str) -> None:
     """It shows state, code, cause in words, what helps, and guesses as a count."""
     text = ann.get(f"/console/requests/{failed}").text
-    for words in ("21408", "geographic permissions", "What helps", "0 of 5", "promised"):
+    for words in ("21408", "geographic permissions", "What helps", "0 of 5", "asked for"):
         assert words in text, words
 
 

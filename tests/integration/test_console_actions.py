@@ -1,5 +1,6 @@
 """The pages that act: they try first, ask why, and do what the operations' rooms do."""
 
+import re
 from typing import Any
 
 import pytest
@@ -53,6 +54,24 @@ def test_viewers_only_look(parts: Sendcode) -> None:
     form = {"csrf": token(vic), "kind": "channel", "name": "sms", "reason": "a drill"}
     assert vic.post("/console/act/pause", data=form).status_code == 403
     assert parts.operations.pauses.all() == []
+
+
+def test_what_a_pause_keeps_is_counted(parts: Sendcode, service: Service, olga: TestClient) -> None:
+    """The page of queues says how many codes a pause holds."""
+    start(parts, service, FRENCH)
+    confirm(olga, "/console/act/pause?kind=country&name=FR")
+    page = olga.get("/console/queues").text
+    row = re.search(r'<th scope="row">sms</th>.*?</tr>', page, re.DOTALL)
+    assert row is not None
+    assert re.findall(r"chip warn.*?</span> (\d+)</span>", row[0]) == ["1"]
+
+
+def test_a_viewer_is_shown_no_action(parts: Sendcode, olga: TestClient) -> None:
+    """What only looks on is marked, so that the stylesheet leaves the actions out."""
+    assert 'class="looks"' not in olga.get("/console/queues").text
+    assert 'class="looks"' in signed_in(parts, "vic", Role.VIEWER).get("/console/queues").text
+    sheet = olga.get("/console/static/console.css").text
+    assert '.looks a[href^="/console/act/"] { display: none; }' in sheet
 
 
 def test_pause_and_resume(parts: Sendcode, olga: TestClient) -> None:

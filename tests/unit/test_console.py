@@ -76,6 +76,19 @@ def test_times_and_shares_read_well() -> None:
     assert shares == ["0%", "< 0.1%", "0.4%", "50%", "99.6%", "> 99.9%", "100%", "–"]
 
 
+def test_a_fact_reads_like_words() -> None:
+    """No braces, quotes or True of a program."""
+    given = {"channel": "sms", "error_code": "30003", "override_limits": False}
+    assert wording.fact(given) == "channel sms, error code 30003, override limits no"
+
+
+def test_a_text_that_is_said_aloud_stands_still() -> None:
+    """What the red line says does not change with every look, or a screen reader repeats it."""
+    banner = (ROOT / "templates" / "parts" / "banner.html").read_text()
+    assert "|ago" not in banner
+    assert wording.clock(0) == '<time datetime="1970-01-01T00:00:00Z">01 Jan 00:00 UTC</time>'
+
+
 def test_a_text_is_never_markup() -> None:
     """Backticks make code, and nothing else in a text is taken for markup."""
     assert wording.marked("run `a <b>` & see") == "run <code>a &lt;b&gt;</code> &amp; see"

@@ -17,6 +17,9 @@ function clock(at) {
   return `${String(moment.getHours()).padStart(2, "0")}:${String(moment.getMinutes()).padStart(2, "0")}`;
 }
 
+// Without a neighbour a value is no line.
+const few = (plot, i) => plot.data[i].filter((value) => value != null).length <= 30;
+
 function options(box, lines, unit) {
   const styles = getComputedStyle(document.documentElement);
   const colour = (name) => styles.getPropertyValue(`--${name}`).trim();
@@ -30,7 +33,7 @@ function options(box, lines, unit) {
     axes: [{ ...axis, space: 64, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => (unit ? `${tick.toLocaleString()} ${unit}` : tick.toLocaleString())) }],
     series: [
       { label: "Minute", value: (_, at) => (at == null ? "–" : clock(at)) },
-      ...lines.map(([, label], i) => ({ label, stroke: colour(`line-${i + 1}`), dash: dashes[i], width: 1.8, spanGaps: true, points: { show: false }, value: (_, value) => (value == null ? "–" : `${value.toLocaleString()} ${unit}`.trim()) })),
+      ...lines.map(([, label], i) => ({ label, stroke: colour(`line-${i + 1}`), dash: dashes[i], width: 1.8, spanGaps: true, points: { show: few }, value: (_, value) => (value == null ? "–" : `${value.toLocaleString()} ${unit}`.trim()) })),
     ],
   };
 }

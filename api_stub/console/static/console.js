@@ -15,13 +15,29 @@ function show(state) {
   button.querySelector(".text").textContent = words[paused ? "off" : state];
 }
 
+// On a narrow screen each row of a table is a card; its cells say themselves what they are.
+function label(root) {
+  for (const table of root.querySelectorAll(".wide > table:not(.rows)")) {
+    const heads = [...table.querySelectorAll("thead th")].map((one) => (one.querySelector(".unseen") ? "" : one.textContent.trim()));
+    for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, i) => { if (i && heads[i]) cell.dataset.label = heads[i]; });
+    table.classList.add("cards");
+  }
+}
+
+// A link that is replaced under the finger is not followed.
+let pressed = false;
+for (const kind of ["pointerdown", "pointerup", "pointercancel"]) {
+  window.addEventListener(kind, () => { pressed = kind === "pointerdown"; });
+}
+
 function put(name, html) {
   const part = document.querySelector(`[data-part="${name}"]`);
-  if (!part || part.dataset.html === html) return;
+  if (!part || part.dataset.html === html || pressed) return;
   const focused = part.contains(document.activeElement) ? document.activeElement : null;
   const path = focused && focused.getAttribute("href");
   part.dataset.html = html;
   part.innerHTML = html;
+  label(part);
   // Who stands on a link with the keyboard stays on it.
   if (path) part.querySelector(`a[href="${CSS.escape(path)}"]`)?.focus({ preventScroll: true });
 }
@@ -51,6 +67,9 @@ function toggle() {
   if (paused) rest();
   else listen();
 }
+
+label(document);
+document.querySelector(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 if (button) {
   button.addEventListener("click", toggle);
