@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import DataError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 
@@ -136,7 +137,9 @@ async def _unusable(request: Request, error: Exception) -> Response:
 
 
 async def _unusable_query(request: Request, error: Exception) -> Response:
-    return _problem(request, 400, "That does not fit", "A value in the address cannot be used.")
+    return _problem(
+        request, 400, "That does not fit", "A value in the address or the form cannot be used."
+    )
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -177,6 +180,7 @@ _ANSWERS: dict[type[Exception], Any] = {
     ActionRefusedError: _unusable,
     BlockedError: _unusable,
     RequestValidationError: _unusable_query,
+    DataError: _unusable_query,  # such as a zero byte, which PostgreSQL has no text for
     HTTPException: _http,
     Exception: _crashed,
     LimitsUnavailableError: _away,

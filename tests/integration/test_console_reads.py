@@ -4,7 +4,7 @@ import re
 
 from fastapi.testclient import TestClient
 
-from tests.integration.test_console import PAGES, ann, failed, post
+from tests.integration.test_console import PAGES, ann, door, failed, post
 from tests.integration.test_console_actions import confirm, olga
 from tests.integration.test_records import set_to, start
 from tests.pages import Page
@@ -26,6 +26,32 @@ def test_every_page_opens(ann: TestClient, failed: str) -> None:
         assert "frame-ancestors 'none'" in policy
         assert answer.headers["cache-control"] == "no-store"
         assert not re.search(r"\sstyle=|<style|\son\w+=", answer.text), page
+
+
+def test_what_no_database_can_hold_is_no_crash(ann: TestClient, parts: Sendcode) -> None:
+    """A zero byte, which PostgreSQL has no text for, is refused or matches nothing."""
+    odd = "a\0b"
+    for page in ("requests", "audit", "blocks", "series.json", "failures", "countries"):
+        names = ("state", "channel", "country", "error", "who", "before", "action")
+        answer = ann.get(f"/console/{page}", params=dict.fromkeys(names, odd))
+        assert answer.status_code in (200, 400), page
+    for page in ("requests", "bulk", "act"):
+        assert ann.get(f"/console/{page}/a%00b").status_code in (400, 404), page
+    assert post(ann, "/operators/a%00b/disable").status_code in (400, 404)
+    assert post(ann, "/sessions/a%00b/end").status_code in (400, 404)
+    for verb, given in (
+        ("reveal", {"sid": odd}),
+        ("retry", {"sid": f"VL{odd}"}),
+        ("stop", {"sid": odd}),
+        ("bulk", {"verb": "retry", "state": odd}),
+        ("unblock", {"sid": odd}),
+    ):
+        answer = post(ann, f"/act/{verb}", reason="a drill", **given)
+        assert answer.status_code in (400, 404, 409), verb
+    client = door(parts)
+    fields = Page(client.get("/console/sign-in").text).form("/").fields
+    answer = client.post("/console/sign-in", data={**fields, "name": odd, "password": "x"})
+    assert answer.status_code in (400, 401)
 
 
 def test_search_knows_sids_and_numbers(ann: TestClient, failed: str) -> None:
