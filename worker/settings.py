@@ -385,7 +385,9 @@ def masked(name: str, value: Any) -> Any:
     if isinstance(value, SecretStr):
         return "(set)" if value.get_secret_value() else ""
     if name == "database_url":
-        return make_url(value).render_as_string(hide_password=True)
+        url = make_url(value)
+        hidden = {key: "hidden" for key in url.query if "password" in key}
+        return url.update_query_dict(hidden).render_as_string(hide_password=True)
     return value
 
 

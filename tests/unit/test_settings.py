@@ -9,7 +9,7 @@ import pytest
 
 from worker.errors import SettingsError
 from worker.senders import read_senders
-from worker.settings import SAMPLE_KEY, load
+from worker.settings import SAMPLE_KEY, load, masked
 
 GOOD = base64.b64encode(b"k" * 32).decode()
 COMPLETE: dict[str, Any] = {
@@ -161,3 +161,14 @@ def test_two_senders_of_one_name_are_refused() -> None:
     entry = SENDER
     with pytest.raises(ValueError, match="twice"):
         read_senders(json.dumps([entry, entry]))
+
+
+def test_a_password_is_masked_wherever_an_address_has_it() -> None:
+    """Before the host and among the parameters behind it."""
+    for shape in (
+        "postgresql+psycopg://u:hunter2@h/d",
+        "postgresql+psycopg://h/d?password=hunter2",
+    ):
+        shown = str(masked("database_url", shape))
+        assert "hunter2" not in shown
+        assert "h/d" in shown
