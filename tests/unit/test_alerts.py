@@ -71,3 +71,11 @@ def test_the_dashboard_can_be_imported() -> None:
     for panel in panels:
         assert panel["datasource"]["uid"] == "${datasource}"
         assert all(target["expr"] for target in panel["targets"])
+
+
+@pytest.mark.parametrize(
+    "metric", ["sendcode_paused_since_timestamp_seconds", "sendcode_operator_actions_total"]
+)
+def test_the_dashboard_shows_what_people_did(metric: str) -> None:
+    """A pause and an operator's action stand beside what they change."""
+    assert metric in DASHBOARD.read_text()
