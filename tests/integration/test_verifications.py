@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from api_stub.verify_v2 import shapes
 from tests.helpers import at_once, code_of, count, let_time_pass, waiting, wrong_code
@@ -47,6 +48,26 @@ def test_right_code_approves_once(parts: Sendcode, service: Service) -> None:
     assert check(parts, service, started.sid, code).status is APPROVED
     with pytest.raises(NotFoundError):
         check(parts, service, started.sid, code)
+
+
+def test_the_log_tells_each_guess(parts: Sendcode, service: Service) -> None:
+    """A wrong, a right and a locked one by their names and sids, and none with its digits."""
+    started, other = start(parts, service), start(parts, service, "+447400123457")
+    codes = [code_of(parts, one.sid) for one in (started, other)]
+    with capture_logs() as lines:
+        check(parts, service, started.sid, wrong_code(codes[0]))
+        check(parts, service, started.sid, codes[0])
+        for _ in range(5):
+            check(parts, service, other.sid, wrong_code(codes[1]))
+        with pytest.raises(ChecksSpentError):
+            check(parts, service, other.sid, codes[1])
+    told = [line for line in lines if line["event"].startswith("code.")]
+    names = ["code.wrong", "code.verified", *["code.wrong"] * 5, "code.locked"]
+    assert [line["event"] for line in told] == names
+    sids = [started.sid] * 2 + [other.sid] * 6
+    assert [line["verification"] for line in told] == sids
+    for code in (*codes, *(wrong_code(code) for code in codes)):
+        assert not [line for line in told if code in map(str, line.values())]
 
 
 @pytest.mark.kills("check-ignores-status")

@@ -5,6 +5,7 @@ import re
 from functools import cached_property
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, RowMapping, and_, bindparam, case, exists, select, update
 
 from worker import metrics, tracing
@@ -60,6 +61,7 @@ _CLEAR_FAILURES = (
 )
 
 
+log = structlog.get_logger()
 _CODE = re.compile(r"[0-9]{4,10}", re.ASCII)
 
 
@@ -108,7 +110,15 @@ class Checking(Base):
             taken["status"],
             (taken["updated_at"] - taken["created_at"]) / 1000,
         )
-        if taken["status"] == VerificationStatus.APPROVED:
+        right = taken["status"] == VerificationStatus.APPROVED
+        log.info(
+            "code.verified" if right else "code.wrong",
+            verification=taken["sid"],
+            channel=taken["channel"],
+            country=taken["country"],
+            checks=taken["checks"],
+        )
+        if right:
             self._forget_sends(taken)
         return self._view(taken, number)
 
@@ -169,7 +179,9 @@ class Checking(Base):
         if row.status not in (PENDING, SPENT):
             return NotFoundError("verification", row.status)
         if row.left <= 0:
+            log.info("code.expired", verification=found["sid"])
             return NotFoundError("verification", VerificationStatus.EXPIRED.value)
+        log.warning("code.locked", verification=found["sid"], number_disabled=bool(row.shut))
         if row.shut:
             return NumberDisabledError("too many wrong codes in a row")
         return ChecksSpentError(max(1, row.left // 1000))
