@@ -47,7 +47,10 @@ def what_is_paused(given: Given) -> str:
 
 
 def _until(given: Given) -> int | None:
-    return int(given["until"]) if given.get("until") in UNTIL and given["until"] else None
+    chosen = given.get("until", "")
+    if chosen not in UNTIL:
+        raise InvalidParameterError("Until", "is none of the choices")
+    return int(chosen) if chosen else None
 
 
 def _overrides(given: Given) -> bool:

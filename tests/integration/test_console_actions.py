@@ -47,6 +47,13 @@ def test_a_reason_is_needed(parts: Sendcode, olga: TestClient) -> None:
     assert parts.operations.pauses.all() == []
 
 
+def test_an_end_that_is_no_choice_is_not_never(parts: Sendcode, olga: TestClient) -> None:
+    """A form with another time than those offered pauses nothing."""
+    refused = confirm(olga, "/console/act/pause?kind=channel&name=call", until="60")
+    assert refused.status_code == 409
+    assert parts.operations.pauses.all() == []
+
+
 def test_viewers_only_look(parts: Sendcode) -> None:
     """A viewer gets no action's page, and no form of one is taken."""
     vic = signed_in(parts, "vic", Role.VIEWER)
