@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, Response
 
-from api_stub.console.guard import Enrolling, Fields, parts_of
+from api_stub.console.guard import Enrolling, Fields, by, parts_of
 from api_stub.console.pages import link, page
 from worker.errors import InvalidParameterError
 from worker.operators import Session
@@ -27,7 +27,7 @@ async def set_password(request: Request, session: Enrolling, fields: Fields) -> 
     new, room = fields.get("password", ""), parts_of(request).operators
     if new != fields.get("again", ""):
         return _page(request, session, wrong="The two passwords differ.")
-    given = (session.operator, new, fields.get("current", ""), session.sid)
+    given = (session.operator, new, fields.get("current", ""), session.sid, by(request, session))
     try:
         await run_in_threadpool(room.set_password, *given)
     except InvalidParameterError as error:
@@ -52,7 +52,7 @@ async def accept_factor(request: Request, session: Enrolling, fields: Fields) ->
     except InvalidParameterError:
         return RedirectResponse(link("/account"), 303)
     try:
-        given = (session.operator, offer, fields.get("code", ""), session.sid)
+        given = (session.operator, offer, fields.get("code", ""), session.sid, by(request, session))
         await run_in_threadpool(room.accept_totp, *given)
     except InvalidParameterError as error:
         return _factor(request, uri, offer, f"The code {error.reason}.")

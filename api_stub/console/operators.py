@@ -55,7 +55,8 @@ async def change(request: Request, session: Admin, name: str, change: str) -> Re
 
 @router.post("/sessions/{sid}/end")
 async def end(request: Request, session: Admin, sid: str) -> Response:
-    await run_in_threadpool(parts_of(request).operators.end_session, sid)
+    by = guard.by(request, session)
+    await run_in_threadpool(parts_of(request).operators.end_session, sid, by)
     return RedirectResponse(link("/operators"), 303)
 
 

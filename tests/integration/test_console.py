@@ -163,6 +163,8 @@ def test_the_first_way_in(parts: Sendcode) -> None:
     done = client.post("/console/account/factor/accept", data={**fields, "code": app.now()})
     assert done.status_code == 303
     assert client.get("/console/queues").status_code == 200
+    noted = [one.action for one in parts.operations.audit.page()]
+    assert noted == ["operator.factor", "operator.password"]
     assert post(client, "/sign-out").headers["location"] == "/console/sign-in"
     assert client.get("/console/").status_code == 303
 
@@ -234,6 +236,12 @@ def test_an_admin_ends_a_session(parts: Sendcode, ann: TestClient) -> None:
     assert post(ann, f"/sessions/{newest}/end").status_code == 303
     assert other.get("/console/").status_code == 303
     assert ann.get("/console/").status_code == 200
+    (noted,) = parts.operations.audit.page()
+    assert (noted.who, noted.action, noted.target) == (
+        "ann",
+        "operator.end-session",
+        "operator ann",
+    )
 
 
 def test_a_page_that_is_left_open_keeps_no_session(parts: Sendcode, ann: TestClient) -> None:

@@ -113,7 +113,9 @@ class Accounts:
                 connection.execute(delete(table).where(table.c.operator_sid == sid))
             note(connection, by, action, name)
 
-    def set_password(self, operator: Operator, password: str, current: str, keep: str) -> None:
+    def set_password(
+        self, operator: Operator, password: str, current: str, keep: str, by: By | None = None
+    ) -> None:
         """A new password; every other session of the operator ends.
 
         :param current: the password so far; of no matter where there was none
@@ -129,6 +131,7 @@ class Accounts:
                 update(operators).where(_o.sid == operator.sid).values(password_hash=new)
             )
             _end_others(connection, operator, keep)
+            note(connection, by, "password", operator.name)
 
     def offer_totp(self, operator: Operator) -> tuple[str, str]:
         """A new secret for an authenticator app, not yet in force: its `otpauth://` URI, and the
@@ -147,7 +150,9 @@ class Accounts:
         secret = self._offered(operator, offer)
         return totp.uri(secret, TOTP, issuer="sendcode", account=operator.name)
 
-    def accept_totp(self, operator: Operator, offer: str, code: str, keep: str) -> None:
+    def accept_totp(
+        self, operator: Operator, offer: str, code: str, keep: str, by: By | None = None
+    ) -> None:
         """Put an offered secret in force by its first code, which is used up. Every other session
         of the operator ends: whoever only knew the password has shown no code.
 
@@ -166,6 +171,7 @@ class Accounts:
                 .values(key_id=self._keyring.kid, totp_sealed=sealed, last_step=step)
             )
             _end_others(connection, operator, keep)
+            note(connection, by, "factor", operator.name)
 
     def step_of(self, secret: bytes, code: str) -> int | None:
         """The step whose code this is, by the database's clock; None for a wrong one."""

@@ -172,14 +172,18 @@ class Operators(Accounts):
             rows = connection.execute(_SESSIONS.order_by(_s.sid.desc()).limit(MOST_SHOWN))
             return [_session(row) for row in rows.mappings()]
 
-    def end_session(self, sid: str) -> None:
+    def end_session(self, sid: str, by: By | None = None) -> None:
         """
+        :param by: who ends it, unless it is their own
         :raises NotFoundError: no such session, or it has ended
         """
-        with self._db.statement() as connection:
+        whose = select(_o.name).join(operator_sessions, _s.operator_sid == _o.sid)
+        with self._db.begin() as connection:
+            name = connection.execute(whose.where(_s.sid == sid)).scalar_one_or_none()
             gone = connection.execute(delete(operator_sessions).where(_s.sid == sid)).rowcount
-        if not gone:
-            raise NotFoundError("session")
+            if name is None or not gone:
+                raise NotFoundError("session")
+            note(connection, by, "end-session", name)
 
 
 def digest(secret: str) -> bytes:
