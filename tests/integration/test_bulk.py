@@ -98,6 +98,27 @@ def test_it_goes_on_where_it_died(parts: Sendcode, service: Service, provider: S
     assert count(parts, "deliveries") == 12
 
 
+def test_who_was_overtaken_leaves_the_lease(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """A relay that was slower than its lease does not let go of the job for the one that has it."""
+    fail(parts, service, provider, 3)
+    begin(parts)
+    bulk, far = parts.operations.bulk, 9_000_000_000_000
+
+    def overtaken(*_: object) -> dict[str, int]:
+        with parts.db.begin() as connection:
+            connection.execute(
+                text("UPDATE bulk_jobs SET cursor = 'VL1', lease_until = :far"), {"far": far}
+            )
+        return {"b_done": 1}
+
+    bulk._do = overtaken  # type: ignore[method-assign]
+    bulk.tick()
+    with parts.db.statement() as connection:
+        assert connection.execute(text("SELECT lease_until FROM bulk_jobs")).scalar_one() == far
+
+
 def test_two_relays_do_each_one_once(parts: Sendcode, service: Service, provider: Standin) -> None:
     """However many relays run, each match is sent again once and counted once."""
     fail(parts, service, provider, 6)

@@ -64,7 +64,11 @@ _MOVE = _OURS.values(
     lease_until=now_ms() + LEASE,
 )
 _FINISH = _OURS.values(state="done", ended_at=now_ms()).returning(bulk_jobs)
-_LET_GO = update(bulk_jobs).where(_j.sid == bindparam("b_sid")).values(lease_until=0)
+_LET_GO = (
+    update(bulk_jobs)
+    .where(_j.sid == bindparam("b_sid"), _j.cursor == bindparam("b_seen"))
+    .values(lease_until=0)
+)
 _COUNTS = {Result.DONE: "b_done", Result.UNCHANGED: "b_unchanged"}
 
 
@@ -230,25 +234,30 @@ class Bulk:
         if job is None:
             return False
         try:
-            self._batch(job, stop or threading.Event())
+            seen = self._batch(job, stop or threading.Event())
         except (LimitsUnavailableError, *UNAVAILABLE) as error:
             log.warning("bulk.waits", job=sid, reason=type(error).__name__)
             return False  # until its lease is over
-        with self._db.statement() as connection:
-            connection.execute(_LET_GO, {"b_sid": sid})
+        if seen is not None:
+            with self._db.statement() as connection:
+                connection.execute(_LET_GO, {"b_sid": sid, "b_seen": seen})
         return True
 
-    def _batch(self, job: RowMapping, stop: threading.Event) -> None:
-        seen = job["cursor"]
+    def _batch(self, job: RowMapping, stop: threading.Event) -> str | None:
+        """Where the cursor is then; None where another does the job, whose lease it is."""
+        seen = str(job["cursor"])
         sids, further = self._records.sids(Filters(**job["filters"]), job["since"], seen, BATCH)
         for sid in sids:
-            if stop.is_set() or not self._move(job, seen, sid, self._do(job, sid)):
-                return
+            if stop.is_set():
+                return seen
+            if not self._move(job, seen, sid, self._do(job, sid)):
+                return None
             seen = sid
         if further is None:
             self._finish(job, seen)
         elif further != seen:
-            self._move(job, seen, further, {})
+            return further if self._move(job, seen, further, {}) else None
+        return seen
 
     def _do(self, job: RowMapping, sid: str) -> dict[str, int]:
         """Do the verb to one delivery. Done once more after a crash it changes nothing."""
