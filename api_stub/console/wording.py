@@ -37,7 +37,10 @@ def fact(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{name.replace('_', ' ')} {fact(one)}" for name, one in value.items())
+        return ", ".join(
+            f"{name.replace('_', ' ')} {span(one) if name == 'within' else fact(one)}"
+            for name, one in value.items()
+        )
     return str(value)
 
 

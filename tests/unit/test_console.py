@@ -78,8 +78,10 @@ def test_times_and_shares_read_well() -> None:
 
 def test_a_fact_reads_like_words() -> None:
     """No braces, quotes or True of a program."""
-    given = {"channel": "sms", "error_code": "30003", "override_limits": False}
-    assert wording.fact(given) == "channel sms, error code 30003, override limits no"
+    given = {"channel": "sms", "error_code": "30003", "override_limits": False, "within": 7200}
+    assert (
+        wording.fact(given) == "channel sms, error code 30003, override limits no, within 2 h 0 min"
+    )
 
 
 def test_a_text_that_is_said_aloud_stands_still() -> None:

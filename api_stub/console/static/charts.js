@@ -30,7 +30,7 @@ function options(box, lines, unit) {
     height: 190,
     cursor: { y: false },
     scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.08)] } },
-    axes: [{ ...axis, space: 64, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => (unit ? `${tick.toLocaleString()} ${unit}` : tick.toLocaleString())) }],
+    axes: [{ ...axis, space: 64, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 76, values: (_, ticks) => ticks.map((tick) => (unit ? `${tick.toLocaleString()} ${unit}` : tick.toLocaleString())) }],
     series: [
       { label: "Minute", value: (_, at) => (at == null ? "–" : clock(at)) },
       ...lines.map(([, label], i) => ({ label, stroke: colour(`line-${i + 1}`), dash: dashes[i], width: 1.8, spanGaps: true, points: { show: few }, value: (_, value) => (value == null ? "–" : `${value.toLocaleString()} ${unit}`.trim()) })),
