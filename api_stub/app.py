@@ -8,11 +8,19 @@ from typing import Any
 from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
-from api_stub import callbacks, console, errors, health, metrics, operator_v1, sandbox_door
+from api_stub import (
+    callbacks,
+    console,
+    document,
+    errors,
+    health,
+    metrics,
+    operator_v1,
+    sandbox_door,
+)
 from api_stub.authy_v1 import application, phones, tokens, users
 from api_stub.authy_v1 import errors as authy_errors
 from api_stub.parameters import BodyLimit
@@ -37,7 +45,6 @@ from worker import settings as settings_module
 from worker.settings import Settings
 from worker.wiring import Sendcode
 
-_CREDENTIALS = "account sid and auth token, or an API key's sid and secret"
 STATIC = Path(__file__).parent / "static"
 
 
@@ -94,22 +101,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the one scheme that every `/v2` and `/operator` route asks for."""
     if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title,
-            version=app.version,
-            description=app.description,
-            routes=app.routes,
-        )
-        document.setdefault("components", {})["securitySchemes"] = {
-            "account": {"type": "http", "scheme": "basic", "description": _CREDENTIALS}
-        }
-        for path, operations in document["paths"].items():
-            if path.startswith(("/v2/", "/operator/")):
-                for operation in operations.values():
-                    operation["security"] = [{"account": []}]
-        app.openapi_schema = document
+        app.openapi_schema = document.build(app)
     return app.openapi_schema
 
 

@@ -15,28 +15,41 @@ from fastapi.responses import JSONResponse
 from api_stub.auth import user_of
 from api_stub.parameters import Parameters, query
 from api_stub.verify_v2.common import Admin, Given, Reader, parts_of
+from api_stub.verify_v2.openapi import filled_in, may_be_empty
 from worker.audit import Operator
+from worker.holds import PauseKind
 from worker.operations import Operations, Outcome
+from worker.operations.bulk import VERBS
 from worker.operations.forcing import HOUR
+from worker.operations.words import LONGEST
 from worker.records import Filters
 
 router = APIRouter(prefix="/operator/v1", tags=["Operators"])
 JobSid = Annotated[str, Path(pattern=r"^OJ[0-9a-f]{32}$")]
 _COMMON = ("reason", "dry_run")
 _FILTERS = ("state", "channel", "country", "error_code", "within")
-_NUMBERS = frozenset({"until", "within"})
-_FLAGS = frozenset({"dry_run", "override_limits"})
+_KINDS: dict[str, dict[str, Any]] = {
+    "until": {"type": "integer", "minimum": 1, "maximum": LONGEST},
+    "within": {"type": "integer"},
+    "dry_run": {"type": "boolean"},
+    "override_limits": {"type": "boolean"},
+    "channel": {"type": "string", "enum": ["sms", "call"]},
+    "by": {"type": "string", "enum": ["sms", "call"]},
+    "kind": {"type": "string", "enum": list(PauseKind)},
+    "verb": {"type": "string", "enum": list(VERBS)},
+}
 
 
 def _body(*required: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
     """The OpenAPI description of a JSON body."""
     names = ("reason", *required, *optional, "dry_run")
-    kinds = {name: "integer" if name in _NUMBERS else "string" for name in names}
-    kinds |= {name: "boolean" for name in names if name in _FLAGS}
+    kinds = {name: _KINDS.get(name, {"type": "string"}) for name in names}
+    filled = {"reason", *required}
+    shown = {n: filled_in(k) if n in filled else may_be_empty(k) for n, k in kinds.items()}
     schema = {
         "type": "object",
         "required": ["reason", *required],
-        "properties": {name: {"type": kind} for name, kind in kinds.items()},
+        "properties": shown,
         "additionalProperties": False,
     }
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -21,7 +21,10 @@ from worker.states import Channel, DeliveryState, VerificationStatus
 
 router = APIRouter(prefix="/v2", tags=["Attempts"])
 AttemptSid = Annotated[str, Path(pattern=r"^VL[0-9a-f]{32}$")]
-_SUMMARIZED = {**SUMMARIZED, "DestinationPrefix": {"type": "string"}}
+_SUMMARIZED = {
+    **SUMMARIZED,
+    "DestinationPrefix": {"type": "string", "pattern": r"^\+?[1-9][0-9]{0,2}$"},
+}
 _CHANNELS = {"sms": Channel.SMS, "call": Channel.CALL}
 _NONE_OF_OURS = ("email", "whatsapp", "rbm")
 _STATUSES = {"converted": True, "unconverted": False}

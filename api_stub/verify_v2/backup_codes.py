@@ -6,7 +6,7 @@ from fastapi.responses import JSONResponse
 
 from api_stub.verify_v2 import factor_shapes
 from api_stub.verify_v2.common import Checker, Reader, ServiceSid, Starter, base_of
-from api_stub.verify_v2.factor_words import NO_STORE, Given, room
+from api_stub.verify_v2.factor_words import NO_STORE, Given, Identity, room
 from api_stub.verify_v2.openapi import BACKUP_CHECK, form
 
 router = APIRouter(
@@ -16,7 +16,7 @@ router = APIRouter(
 
 @router.post("", status_code=201)
 async def create(
-    request: Request, account: Starter, service_sid: ServiceSid, identity: str
+    request: Request, account: Starter, service_sid: ServiceSid, identity: Identity
 ) -> JSONResponse:
     """Ten new codes in place of the old ones. The answer alone has them."""
     made = await run_in_threadpool(room(request).make_backup_codes, account, service_sid, identity)
@@ -25,7 +25,7 @@ async def create(
 
 @router.get("")
 async def fetch(
-    request: Request, account: Reader, service_sid: ServiceSid, identity: str
+    request: Request, account: Reader, service_sid: ServiceSid, identity: Identity
 ) -> JSONResponse:
     """How many are left, never the codes."""
     found = await run_in_threadpool(
@@ -36,7 +36,7 @@ async def fetch(
 
 @router.post("/Check", openapi_extra=form(BACKUP_CHECK, required=["Code"]))
 async def check(
-    request: Request, account: Checker, service_sid: ServiceSid, identity: str, given: Given
+    request: Request, account: Checker, service_sid: ServiceSid, identity: Identity, given: Given
 ) -> JSONResponse:
     """A wrong code answers 200 too: `valid` is false and `status` is `pending`."""
     checked = await run_in_threadpool(

@@ -13,6 +13,7 @@ from api_stub.verify_v2.factor_words import (
     INVALID,
     ChallengeSid,
     Given,
+    Identity,
     details,
     moment,
     room,
@@ -36,7 +37,7 @@ def _factor_sid(given: Parameters, sid: str) -> str:
 
 @router.post("", status_code=201, openapi_extra=form(CHALLENGE, required=["FactorSid"]))
 async def create(
-    request: Request, account: Checker, service_sid: ServiceSid, identity: str, given: Given
+    request: Request, account: Checker, service_sid: ServiceSid, identity: Identity, given: Given
 ) -> JSONResponse:
     """A wrong `AuthPayload` answers 201 too, and the challenge stays `pending`."""
     asked = Asked(
@@ -58,7 +59,7 @@ async def create(
 
 @router.get("")
 async def page(
-    request: Request, account: Reader, service_sid: ServiceSid, identity: str
+    request: Request, account: Reader, service_sid: ServiceSid, identity: Identity
 ) -> JSONResponse:
     asked = query(request).refusing_with(INVALID)
     size, number = page_asked(asked)
@@ -96,7 +97,11 @@ async def page(
 
 @router.get("/{sid}")
 async def fetch(
-    request: Request, account: Reader, service_sid: ServiceSid, identity: str, sid: ChallengeSid
+    request: Request,
+    account: Reader,
+    service_sid: ServiceSid,
+    identity: Identity,
+    sid: ChallengeSid,
 ) -> JSONResponse:
     found = await run_in_threadpool(
         room(request).fetch_challenge, account, service_sid, identity, sid
@@ -109,7 +114,7 @@ async def answer(
     request: Request,
     account: Checker,
     service_sid: ServiceSid,
-    identity: str,
+    identity: Identity,
     sid: ChallengeSid,
     given: Given,
 ) -> JSONResponse:

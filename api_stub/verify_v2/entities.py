@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from api_stub.parameters import page_asked, query
 from api_stub.verify_v2 import factor_shapes, shapes
 from api_stub.verify_v2.common import Admin, Reader, ServiceSid, Starter, base_of
-from api_stub.verify_v2.factor_words import INVALID, Given, room
+from api_stub.verify_v2.factor_words import INVALID, Given, Identity, room
 from api_stub.verify_v2.openapi import ENTITY, form
 
 router = APIRouter(prefix="/v2/Services/{service_sid}/Entities", tags=["Entities"])
@@ -42,7 +42,7 @@ async def page(request: Request, account: Reader, service_sid: ServiceSid) -> JS
 
 @router.get("/{identity}")
 async def fetch(
-    request: Request, account: Reader, service_sid: ServiceSid, identity: str
+    request: Request, account: Reader, service_sid: ServiceSid, identity: Identity
 ) -> JSONResponse:
     found = await run_in_threadpool(room(request).fetch_entity, account, service_sid, identity)
     return JSONResponse(factor_shapes.entity(found, base_of(request)))
@@ -50,7 +50,7 @@ async def fetch(
 
 @router.delete("/{identity}", status_code=204)
 async def delete(
-    request: Request, account: Admin, service_sid: ServiceSid, identity: str
+    request: Request, account: Admin, service_sid: ServiceSid, identity: Identity
 ) -> Response:
     await run_in_threadpool(room(request).delete_entity, account, service_sid, identity)
     return Response(status_code=204)

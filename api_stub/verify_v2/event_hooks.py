@@ -38,7 +38,9 @@ def _shape(found: Hook, base_url: str) -> dict[str, Any]:
     }
 
 
-@router.post("/EventHooks", status_code=201, openapi_extra=form(_NEW, required=list(_NEW)))
+@router.post(
+    "/EventHooks", status_code=201, openapi_extra=form(_NEW, required=list(_NEW), closed=True)
+)
 async def create(
     request: Request, account: Admin, service_sid: ServiceSid, given: Given
 ) -> JSONResponse:
@@ -78,7 +80,7 @@ async def fetch(
     return JSONResponse(_shape(found, base_of(request)))
 
 
-@router.post("/EventHooks/{sid}", openapi_extra=form(HOOK))
+@router.post("/EventHooks/{sid}", openapi_extra=form(HOOK, closed=True))
 async def update(
     request: Request, account: Admin, service_sid: ServiceSid, sid: HookSid, given: Given
 ) -> JSONResponse:

@@ -8,6 +8,7 @@ from fastapi import Depends, Path, Request
 
 from api_stub.parameters import Parameters, is_plain, parameters
 from api_stub.verify_v2.common import parts_of
+from api_stub.verify_v2.openapi import IDENTITY
 from worker.factors import Change, Factors
 
 INVALID = 60300  # Twilio's code for a bad value of an entity, factor or challenge
@@ -20,6 +21,7 @@ async def _parameters(request: Request) -> Parameters:
     return (await parameters(request)).refusing_with(INVALID)
 
 
+Identity = Annotated[str, Path(json_schema_extra={"pattern": IDENTITY})]
 FactorSid = Annotated[str, Path(pattern=r"^YF[0-9a-f]{32}$")]
 ChallengeSid = Annotated[str, Path(pattern=r"^YC[0-9a-f]{32}$")]
 Given = Annotated[Parameters, Depends(_parameters)]

@@ -17,6 +17,7 @@ from api_stub.verify_v2.factor_words import (
     NO_STORE,
     FactorSid,
     Given,
+    Identity,
     change,
     room,
     strings,
@@ -48,7 +49,7 @@ def _refuse_other_types(given: Parameters) -> None:
     "", status_code=201, openapi_extra=form(FACTOR, required=["FriendlyName", "FactorType"])
 )
 async def create(
-    request: Request, account: Starter, service_sid: ServiceSid, identity: str, given: Given
+    request: Request, account: Starter, service_sid: ServiceSid, identity: Identity, given: Given
 ) -> JSONResponse:
     """The answer alone has the secret."""
     _refuse_other_types(given)
@@ -67,7 +68,7 @@ async def create(
 
 @router.get("")
 async def page(
-    request: Request, account: Reader, service_sid: ServiceSid, identity: str
+    request: Request, account: Reader, service_sid: ServiceSid, identity: Identity
 ) -> JSONResponse:
     size, number = page_asked(query(request).refusing_with(INVALID))
     found = await run_in_threadpool(
@@ -92,7 +93,7 @@ async def page(
 
 @router.get("/{sid}")
 async def fetch(
-    request: Request, account: Reader, service_sid: ServiceSid, identity: str, sid: FactorSid
+    request: Request, account: Reader, service_sid: ServiceSid, identity: Identity, sid: FactorSid
 ) -> JSONResponse:
     found = await run_in_threadpool(room(request).fetch_factor, account, service_sid, identity, sid)
     return JSONResponse(factor_shapes.factor(found, base_of(request)))
@@ -103,7 +104,7 @@ async def update(
     request: Request,
     account: Checker,
     service_sid: ServiceSid,
-    identity: str,
+    identity: Identity,
     sid: FactorSid,
     given: Given,
 ) -> JSONResponse:
@@ -122,7 +123,7 @@ async def update(
 
 @router.delete("/{sid}", status_code=204)
 async def delete(
-    request: Request, account: Admin, service_sid: ServiceSid, identity: str, sid: FactorSid
+    request: Request, account: Admin, service_sid: ServiceSid, identity: Identity, sid: FactorSid
 ) -> Response:
     await run_in_threadpool(room(request).delete_factor, account, service_sid, identity, sid)
     return Response(status_code=204)
@@ -130,7 +131,7 @@ async def delete(
 
 @router.get("/{sid}/QrCode.svg", response_class=Response)
 async def svg(
-    request: Request, account: Starter, service_sid: ServiceSid, identity: str, sid: FactorSid
+    request: Request, account: Starter, service_sid: ServiceSid, identity: Identity, sid: FactorSid
 ) -> Response:
     """The otpauth URI as a picture, while the factor is unverified. Ours, not Twilio's."""
     return await run_in_threadpool(
@@ -140,7 +141,7 @@ async def svg(
 
 @router.get("/{sid}/QrCode.png", response_class=Response)
 async def png(
-    request: Request, account: Starter, service_sid: ServiceSid, identity: str, sid: FactorSid
+    request: Request, account: Starter, service_sid: ServiceSid, identity: Identity, sid: FactorSid
 ) -> Response:
     """The otpauth URI as a picture, while the factor is unverified. Ours, not Twilio's."""
     return await run_in_threadpool(

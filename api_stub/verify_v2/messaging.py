@@ -35,7 +35,9 @@ def _shape(found: Configuration, base_url: str) -> dict[str, Any]:
 @router.post(
     "/MessagingConfigurations",
     status_code=201,
-    openapi_extra=form(MESSAGING_CONFIGURATION, required=list(MESSAGING_CONFIGURATION)),
+    openapi_extra=form(
+        MESSAGING_CONFIGURATION, required=list(MESSAGING_CONFIGURATION), closed=True
+    ),
 )
 async def create(
     request: Request, account: Admin, service_sid: ServiceSid, given: Given
@@ -76,7 +78,8 @@ async def fetch(
 
 
 @router.post(
-    "/MessagingConfigurations/{country}", openapi_extra=form(_SENDER, required=list(_SENDER))
+    "/MessagingConfigurations/{country}",
+    openapi_extra=form(_SENDER, required=list(_SENDER), closed=True),
 )
 async def update(
     request: Request, account: Admin, service_sid: ServiceSid, country: str, given: Given

@@ -10,7 +10,14 @@ from worker.outbox import Event
 from worker.ratelimits import MOST, SECONDS
 
 SERVICE_SID = r"^VA[0-9a-f]{32}$"
-_TEXT: dict[str, Any] = {"type": "string"}
+# No NUL, which no database holds.
+_TEXT: dict[str, Any] = {"type": "string", "maxLength": 4096, "pattern": "^[^\\x00]*$"}
+_E164 = r"^\+[1-9][0-9]{6,14}$"
+_TO: dict[str, Any] = {
+    "type": "string",
+    "pattern": _E164,
+    "description": "E.164; other international spellings are taken too",
+}
 _FLAG: dict[str, Any] = {"type": "boolean"}
 
 
@@ -39,7 +46,7 @@ SERVICE: dict[str, Any] = {
     "WebOrigin": _TEXT | {"description": "host of the origin-bound last line; ours"},
 }
 START: dict[str, Any] = {
-    "To": _TEXT | {"description": "E.164 or another international spelling"},
+    "To": _TO,
     "Channel": {"type": "string", "enum": ["sms", "call"]},
     "Locale": _TEXT,
     "CustomFriendlyName": {"type": "string", "maxLength": 30},
@@ -52,7 +59,11 @@ START: dict[str, Any] = {
     "TemplateSid": {"type": "string", "pattern": "^HJ[0-9a-f]{32}$"},
 }
 MESSAGING_CONFIGURATION: dict[str, Any] = {
-    "Country": _TEXT | {"description": "ISO 3166 code of two letters, or all"},
+    "Country": {
+        "type": "string",
+        "pattern": "^([A-Za-z]{2}|all)$",
+        "description": "ISO 3166 code of two letters, or all",
+    },
     "MessagingServiceSid": {"type": "string", "pattern": "^MG[0-9a-fA-F]{32}$"},
 }
 WEBHOOK: dict[str, Any] = {
@@ -62,7 +73,7 @@ WEBHOOK: dict[str, Any] = {
     "Status": {"type": "string", "enum": list(STATUSES)},
     "Version": {"type": "string", "enum": list(VERSIONS)},
 }
-SAFE_NUMBER: dict[str, Any] = {"PhoneNumber": _TEXT | {"description": "E.164"}}
+SAFE_NUMBER: dict[str, Any] = {"PhoneNumber": _TO}
 TEMPLATE: dict[str, Any] = {
     "FriendlyName": {"type": "string", "maxLength": 64},
     "Locale": _TEXT | {"description": "of the text; en where it is not given"},
@@ -102,7 +113,7 @@ API_KEY: dict[str, Any] = {
 STATUS: dict[str, Any] = {"Status": {"type": "string", "enum": ["canceled", "approved"]}}
 CHECK: dict[str, Any] = {
     "Code": {"type": "string", "pattern": "^[0-9]{4,10}$"},
-    "To": _TEXT,
+    "To": _TO,
     "VerificationSid": {"type": "string", "pattern": "^VE[0-9a-f]{32}$"},
     "Amount": {"type": "string", "maxLength": 20},
     "Payee": {"type": "string", "maxLength": 40},
@@ -110,7 +121,8 @@ CHECK: dict[str, Any] = {
 
 _CODE: dict[str, Any] = {"type": "string", "pattern": "^[0-9]{3,8}$"}
 _STRINGS: dict[str, Any] = {"type": "string", "maxLength": 1024, "description": "JSON, of strings"}
-ENTITY: dict[str, Any] = {"Identity": {"type": "string", "pattern": "^[A-Za-z0-9-]{8,64}$"}}
+IDENTITY = "^[A-Za-z0-9-]{8,64}$"
+ENTITY: dict[str, Any] = {"Identity": {"type": "string", "pattern": IDENTITY}}
 FACTOR_CHANGE: dict[str, Any] = {
     "AuthPayload": _CODE | {"description": "the app's code, which verifies the factor"},
     "FriendlyName": {"type": "string", "maxLength": 64, "description": "the account in the app"},
@@ -137,31 +149,82 @@ ANSWER: dict[str, Any] = {"AuthPayload": _CODE, "Metadata": _STRINGS}
 BACKUP_CHECK: dict[str, Any] = {"Code": _TEXT}
 
 
-def form(properties: Mapping[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
-    """A request body of these parameters, as a form or as JSON."""
-    schema: dict[str, Any] = {"type": "object", "properties": dict(properties)}
-    if required:
-        schema["required"] = list(required)
-    kinds = ("application/x-www-form-urlencoded", "application/json")
-    return {
-        "requestBody": {
-            "required": bool(required),
-            "content": {kind: {"schema": schema} for kind in kinds},
+def form(
+    properties: Mapping[str, Any],
+    required: Sequence[str] = (),
+    *,
+    closed: bool = False,
+    one_of_these: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A request body of these parameters, as a form or as JSON.
+
+    :param closed: a parameter of another name is refused; else it is ignored
+    :param one_of_these: at least one of these has to be there
+    """
+    rest: dict[str, Any] = {"required": list(required)} if required else {}
+    if closed:
+        rest["additionalProperties"] = False
+    if one_of_these:
+        rest["anyOf"] = [{"required": [name]} for name in one_of_these]
+    filled = {*required, *one_of_these}
+
+    def schema(null: bool) -> dict[str, Any]:
+        shown = {
+            name: filled_in(found) if name in filled else may_be_empty(found, null)
+            for name, found in properties.items()
         }
-    }
+        return {"schema": {"type": "object", "properties": shown, **rest}}
+
+    kinds = {"application/x-www-form-urlencoded": schema(False), "application/json": schema(True)}
+    return {"requestBody": {"required": bool(required), "content": kinds}}
+
+
+def filled_in(found: Mapping[str, Any]) -> dict[str, Any]:
+    """An empty value is an absent one, so a required one is not empty."""
+    least = {"array": "minItems", "string": "minLength"}.get(found["type"])
+    return {**found, **({least: 1} if least else {})}
+
+
+def may_be_empty(found: Mapping[str, Any], null: bool = True) -> dict[str, Any]:
+    """An empty value is an absent one, and so is a JSON null."""
+    able = dict(found)
+    if "pattern" in able:
+        able["pattern"] = f"^({found['pattern'].removeprefix('^').removesuffix('$')})?$"
+    if "format" in able:
+        able["anyOf"] = [{"format": able.pop("format")}, {"maxLength": 0}]
+    if "enum" in able:
+        able["enum"] = [*found["enum"], ""]
+    if null:
+        able["type"] = [found["type"], "null"]
+        if "enum" in able:
+            able["enum"].append(None)
+        if "anyOf" in able:
+            able["anyOf"].append({"type": "null"})
+    return able
 
 
 def listing(filters: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The query of a list: its page, and what it may be filtered by."""
-    paging = {"PageSize": _number(1, 1000), "Page": {"type": "integer", "minimum": 0}}
-    return asking({**paging, "PageToken": _TEXT, **(filters or {})})
+    paging = {"PageSize": _number(1, 1000), "Page": _number(0, 999_999_999)}
+    return asking(
+        {
+            **paging,
+            "PageToken": {"type": "string", "pattern": "^P[AB][0-9A-Za-z]{1,64}$"},
+            **(filters or {}),
+        }
+    )
 
 
 def asking(found: Mapping[str, Any]) -> dict[str, Any]:
     """A query of these parameters."""
     return {
         "parameters": [
-            {"name": name, "in": "query", "required": False, "schema": schema}
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "schema": may_be_empty(schema, null=False),
+            }
             for name, schema in found.items()
         ]
     }

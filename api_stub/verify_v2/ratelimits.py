@@ -63,7 +63,9 @@ def _values(given: Parameters) -> dict[str, int]:
 
 
 @router.post(
-    "/RateLimits", status_code=201, openapi_extra=form(RATE_LIMIT, required=["UniqueName"])
+    "/RateLimits",
+    status_code=201,
+    openapi_extra=form(RATE_LIMIT, required=["UniqueName"], closed=True),
 )
 async def create(
     request: Request, account: Admin, service_sid: ServiceSid, given: Given
@@ -104,7 +106,7 @@ async def fetch(
     return JSONResponse(_shape(found, base_of(request)))
 
 
-@router.post("/RateLimits/{sid}", openapi_extra=form(_DESCRIPTION))
+@router.post("/RateLimits/{sid}", openapi_extra=form(_DESCRIPTION, closed=True))
 async def update(
     request: Request, account: Admin, service_sid: ServiceSid, sid: LimitSid, given: Given
 ) -> JSONResponse:
@@ -123,7 +125,9 @@ async def delete(
     return Response(status_code=204)
 
 
-@router.post(_BUCKETS, status_code=201, openapi_extra=form(BUCKET, required=list(BUCKET)))
+@router.post(
+    _BUCKETS, status_code=201, openapi_extra=form(BUCKET, required=list(BUCKET), closed=True)
+)
 async def add_bucket(
     request: Request, account: Admin, service_sid: ServiceSid, limit_sid: LimitSid, given: Given
 ) -> JSONResponse:
@@ -166,7 +170,7 @@ async def fetch_bucket(
     return JSONResponse(_bucket(found, base_of(request)))
 
 
-@router.post(f"{_BUCKETS}/{{sid}}", openapi_extra=form(BUCKET))
+@router.post(f"{_BUCKETS}/{{sid}}", openapi_extra=form(BUCKET, closed=True))
 async def change_bucket(
     request: Request,
     account: Admin,

@@ -1,8 +1,8 @@
 """The safe list: numbers that the account vouches for."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
@@ -11,6 +11,7 @@ from api_stub.verify_v2.openapi import SAFE_NUMBER, form
 from worker.safelist import SafeNumber
 
 router = APIRouter(prefix="/v2/SafeList", tags=["Safe list"])
+Number = Annotated[str, Path(json_schema_extra={"pattern": SAFE_NUMBER["PhoneNumber"]["pattern"]})]
 
 
 def _shape(found: SafeNumber, base_url: str) -> dict[str, Any]:
@@ -21,7 +22,11 @@ def _shape(found: SafeNumber, base_url: str) -> dict[str, Any]:
     }
 
 
-@router.post("/Numbers", status_code=201, openapi_extra=form(SAFE_NUMBER, required=["PhoneNumber"]))
+@router.post(
+    "/Numbers",
+    status_code=201,
+    openapi_extra=form(SAFE_NUMBER, required=["PhoneNumber"], closed=True),
+)
 async def add(request: Request, account: Admin, given: Given) -> JSONResponse:
     given.only("PhoneNumber")
     number = given.required("PhoneNumber")
@@ -30,12 +35,12 @@ async def add(request: Request, account: Admin, given: Given) -> JSONResponse:
 
 
 @router.get("/Numbers/{number}")
-async def fetch(request: Request, account: Reader, number: str) -> JSONResponse:
+async def fetch(request: Request, account: Reader, number: Number) -> JSONResponse:
     found = await run_in_threadpool(parts_of(request).safelist.fetch, account, number)
     return JSONResponse(_shape(found, base_of(request)))
 
 
 @router.delete("/Numbers/{number}", status_code=204)
-async def remove(request: Request, account: Admin, number: str) -> Response:
+async def remove(request: Request, account: Admin, number: Number) -> Response:
     await run_in_threadpool(parts_of(request).safelist.remove, account, number)
     return Response(status_code=204)

@@ -37,7 +37,7 @@ def _text(text: TemplateText) -> dict[str, Any]:
     }
 
 
-@router.get("/Templates", openapi_extra=listing({"FriendlyName": TEMPLATE["FriendlyName"]}))
+@router.get("/Templates", openapi_extra=listing({"FriendlyName": {"type": "string"}}))
 async def page(request: Request, account: Reader) -> JSONResponse:
     asked = paging.asked(request, "FriendlyName")
     name = asked.filters.text("FriendlyName")
@@ -56,7 +56,7 @@ async def page(request: Request, account: Reader) -> JSONResponse:
 @router.post(
     "/Templates",
     status_code=201,
-    openapi_extra=form(TEMPLATE, required=["FriendlyName", "Text"]),
+    openapi_extra=form(TEMPLATE, required=["FriendlyName", "Text"], closed=True),
 )
 async def create(request: Request, account: Admin, given: Given) -> JSONResponse:
     """Write a template. Ours: with Twilio they come out of its console."""
@@ -75,7 +75,9 @@ async def fetch(request: Request, account: Reader, sid: TemplateSid) -> JSONResp
     return JSONResponse(_shape(found))
 
 
-@router.post("/Templates/{sid}", openapi_extra=form(TEMPLATE_TEXT, required=["Locale", "Text"]))
+@router.post(
+    "/Templates/{sid}", openapi_extra=form(TEMPLATE_TEXT, required=["Locale", "Text"], closed=True)
+)
 async def translate(
     request: Request, account: Admin, sid: TemplateSid, given: Given
 ) -> JSONResponse:

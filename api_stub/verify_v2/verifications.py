@@ -2,9 +2,9 @@
 
 import json
 import re
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
@@ -24,6 +24,13 @@ router = APIRouter(prefix="/v2/Services/{service_sid}", tags=["Verifications"])
 direct = APIRouter(prefix=router.prefix, tags=["Verifications"], route_class=DirectRoute)
 
 _SID = re.compile(r"VE[0-9a-f]{32}", re.ASCII)
+VerificationKey = Annotated[
+    str,
+    Path(
+        description="the sid, or the number in any international spelling",
+        json_schema_extra={"pattern": r"^(VE[0-9a-f]{32}|\+[1-9][0-9]{6,14})$"},
+    ),
+]
 _CHANNELS = {"sms": Channel.SMS, "call": Channel.CALL}
 _NOT_OFFERED = ("email", "whatsapp", "sna", "auto", "rcs")
 # What changes a start's meaning and is not built: refused, never dropped in silence.
@@ -144,7 +151,7 @@ async def start(
 
 @router.get("/Verifications/{sid}")
 async def fetch(
-    request: Request, account: Reader, service_sid: ServiceSid, sid: str
+    request: Request, account: Reader, service_sid: ServiceSid, sid: VerificationKey
 ) -> JSONResponse:
     parts = parts_of(request)
     found = await run_in_threadpool(parts.verifications.fetch, account, service_sid, **_target(sid))
@@ -155,7 +162,7 @@ async def fetch(
 
 @router.post("/Verifications/{sid}", openapi_extra=form(STATUS, required=["Status"]))
 async def end(
-    request: Request, account: Checker, service_sid: ServiceSid, sid: str, given: Given
+    request: Request, account: Checker, service_sid: ServiceSid, sid: VerificationKey, given: Given
 ) -> JSONResponse:
     status = given.required("Status").lower()
     if status not in ("canceled", "approved"):
@@ -171,7 +178,10 @@ async def end(
     return JSONResponse(shapes.verification(ended, parts.settings.base_url))
 
 
-@direct.post("/VerificationCheck", openapi_extra=form(CHECK, required=["Code"]))
+@direct.post(
+    "/VerificationCheck",
+    openapi_extra=form(CHECK, required=["Code"], one_of_these=["To", "VerificationSid"]),
+)
 async def check(
     request: Request, account: Checker, service_sid: ServiceSid, given: Given
 ) -> JSONResponse:

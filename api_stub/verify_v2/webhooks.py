@@ -53,13 +53,15 @@ def _shape(found: FactorWebhook, base_url: str) -> dict[str, Any]:
     }
 
 
-@router.post("/Webhooks", status_code=201, openapi_extra=form(WEBHOOK, required=_REQUIRED))
+@router.post(
+    "/Webhooks", status_code=201, openapi_extra=form(WEBHOOK, required=_REQUIRED, closed=True)
+)
 async def create(
     request: Request, account: Admin, service_sid: ServiceSid, given: Given
 ) -> JSONResponse:
     values = _values(given)
     for name in _REQUIRED:
-        if not given.given(name):
+        if not (given.texts(name) if name == "EventTypes" else given.given(name)):
             raise invalid(name, "is required")
     hooks = parts_of(request).factor_webhooks
     made = await run_in_threadpool(hooks.create, account, service_sid, **values)
@@ -91,7 +93,7 @@ async def fetch(
     return JSONResponse(_shape(found, base_of(request)))
 
 
-@router.post("/Webhooks/{sid}", openapi_extra=form(WEBHOOK))
+@router.post("/Webhooks/{sid}", openapi_extra=form(WEBHOOK, closed=True))
 async def update(
     request: Request, account: Admin, service_sid: ServiceSid, sid: WebhookSid, given: Given
 ) -> JSONResponse:
