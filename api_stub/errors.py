@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Mount
 
 from api_stub.factor_refusals import FACTOR_FIELDS, FACTOR_REFUSALS
 from worker.db import UNAVAILABLE
@@ -54,6 +55,8 @@ _TOO_MANY = {
     "event hook": (60207, "The service has as many event hooks as it may"),
     "bucket": (60210, "The rate limit has as many buckets as it may"),
 }
+
+_METHODS = ("GET", "POST", "PUT", "DELETE")
 
 log = structlog.get_logger()
 
@@ -219,13 +222,25 @@ def translate(request: Request, error: Exception) -> ApiError:
         case ClientDisconnect():
             return ApiError(400, 20001, "The request's body did not come whole")
         case HTTPException(status_code=405):
-            return ApiError(405, 20004, "Method not allowed", headers=error.headers)
+            return ApiError(405, 20004, "Method not allowed", headers=_allowed(request, error))
         case HTTPException(status_code=404) | RequestValidationError():
             return not_found(request)
         case HTTPException():
             return ApiError(error.status_code, 20001, str(error.detail))
     log.error("request.crashed", reason=type(error).__name__, path=request.url.path.split("/")[1])
     return ApiError(500, 20500, "Internal server error")
+
+
+def _allowed(request: Request, error: HTTPException) -> Mapping[str, str] | None:
+    """`Allow` with the methods of every route of the path, where Starlette names one route's."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    found = [
+        method
+        for method in _METHODS
+        for scope in ({**request.scope, "method": method},)
+        if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    ]
+    return {"Allow": ", ".join(found)} if found else error.headers
 
 
 def _paused(error: PausedError) -> ApiError:

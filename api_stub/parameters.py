@@ -76,6 +76,8 @@ class Parameters:
             return None
         if isinstance(value, int) and not isinstance(value, bool):
             return value
+        if isinstance(value, float) and value.is_integer():
+            return int(value)  # JSON has one kind of number: 60.0 is 60
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
             return int(value)
         raise self.refusal(name, "must be a whole number")
@@ -144,7 +146,7 @@ def page_asked(given: Parameters) -> tuple[int, int]:
 def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in items:
-        if name in REPEATABLE and not isinstance(value, list):
+        if name in REPEATABLE and isinstance(value, str):
             values.setdefault(name, []).append(value)
             continue
         if name in values:

@@ -344,3 +344,129 @@ def test_refused_requests_are_not_logged(up: Up) -> None:
         text = log.read_text(errors="replace")
         assert GOOD[1:] not in text, log.name
         assert "someone@example.com" not in text, log.name
+
+
+BAD_NAMES = {
+    "line break": "Acme\r\nEvil",
+    "line feed": "Acme\nEvil",
+    "NUL": "Acme\x00",
+    "escape": "Acme\x1b[31m",
+}
+BAD_TEXTS = {
+    "markup": "<b>{{code}}</b>",
+    "script": "<script>alert(1)</script> {{code}}",
+    "link": "{{code}} https://evil.example.com",
+    "line break": "{{code}}\r\nsecond line",
+    "NUL": "{{code}}\x00",
+    "another place": "{{code}} {{secret}}",
+    "place of another language": "{{code}} {% for a in b %}",
+    "no code": "Hello",
+}
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_names_with_hidden_characters(up: Up, name: str) -> None:
+    """A name that holds a control character is refused wherever a name is given."""
+    text, resources = BAD_NAMES[name], ("services", "api_keys", "rate_limits", "templates")
+    before = {r: up.rows(f"SELECT count(*) AS n FROM {r}") for r in resources}
+    start = {"To": GOOD, "Channel": "sms", "CustomFriendlyName": text}
+    doors = (
+        ("/v2/Services", {"FriendlyName": text}, 60200),
+        ("/v2/ApiKeys", {"FriendlyName": text, "Scopes": "read"}, 60200),
+        (f"{up.path()}/RateLimits", {"UniqueName": text}, 60200 if "\x00" in text else 60209),
+        ("/v2/Templates", {"FriendlyName": text, "Text": "{{code}}"}, 60200),
+        (f"{up.path()}/Verifications", start, 60200),
+    )
+    with unchanged(up):
+        for path, form, code in doors:
+            refused(up.http.post(path, data=form), 400, code)
+            refused(up.http.post(path, json=form), 400, code)
+    assert {r: up.rows(f"SELECT count(*) AS n FROM {r}") for r in resources} == before
+
+
+@pytest.mark.parametrize("name", BAD_TEXTS)
+def test_templates_with_markup(up: Up, name: str) -> None:
+    """A template that is more than a line of text with the code in it is refused."""
+    before = up.rows("SELECT count(*) AS n FROM templates")
+    form = {"FriendlyName": "Mine", "Text": BAD_TEXTS[name]}
+    for given in ({"data": form}, {"json": form}):
+        answer = up.http.post("/v2/Templates", **given)
+        assert (answer.status_code, answer.json()["code"]) == (400, 60200)
+        assert BAD_TEXTS[name] not in answer.json()["message"]
+    assert up.rows("SELECT count(*) AS n FROM templates") == before
+
+
+def test_unknown_and_repeated_parameters(up: Up) -> None:
+    """A name that our own routes do not have gets 20001, one given twice 60200."""
+    before = up.rows("SELECT count(*) AS n FROM rate_limits")
+    path, form = f"{up.path()}/RateLimits", {"UniqueName": "mine", "Nonsense": "1"}
+    refused(up.http.post(path, data=form), 400, 20001)
+    refused(up.http.post(path, data={"UniqueName": ["mine", "yours"]}), 400, 60200)
+    refused(up.http.get(f"{path}?Nonsense=1"), 400, 20001)
+    refused(up.http.get(f"{path}?PageSize=1&PageSize=2"), 400, 60200)
+    assert up.rows("SELECT count(*) AS n FROM rate_limits") == before
+
+
+def test_a_list_of_no_event_types(up: Up) -> None:
+    """A hook that would be told of nothing is refused, as if no list were given."""
+    hook = {"FriendlyName": "Mine", "WebhookUrl": "https://example.com/", "EventTypes": []}
+    refused(up.http.post(f"{up.path()}/Webhooks", json=hook), 400, 60200)
+    told = {"Url": "https://example.com/", "EventTypes": []}
+    refused(up.http.post(f"{up.path()}/EventHooks", json=told), 400, 60200)
+
+
+def test_sids_of_another_service_and_kind(up: Up, to: str) -> None:
+    """What belongs to another service, and a sid of the wrong kind, is not there: 404, 20404."""
+    other = up.http.post("/v2/Services", data={"FriendlyName": "Other"}).json()["sid"]
+    limit = up.http.post(f"{up.path(other)}/RateLimits", data={"UniqueName": "theirs"}).json()
+    verification = up.start_code(to, service=other)["sid"]
+    up.wait(to)
+    with unchanged(up):
+        for sid in (limit["sid"], verification, other, "RK" + "0" * 32):
+            path = f"{up.path()}/RateLimits/{sid}"
+            for answer in (up.http.get(path), up.http.post(path, data={}), up.http.delete(path)):
+                refused(answer, 404, 20404)
+            refused(up.http.get(f"{path}/Buckets"), 404, 20404)
+        for sid in (verification, limit["sid"]):
+            path = f"{up.path()}/Verifications/{sid}"
+            refused(up.http.get(path), 404, 20404)
+            refused(up.http.post(path, data={"Status": "canceled"}), 404, 20404)
+        for path in ("Templates", "ApiKeys", "Attempts"):
+            refused(up.http.get(f"/v2/{path}/{verification}"), 404, 20404)
+
+
+def test_a_plus_in_a_path_is_a_plus(up: Up, to: str) -> None:
+    """A number's `+` in a path means itself, escaped or not, and never a space."""
+    sid = up.start_code(to)["sid"]
+    for spelled in (to, to.replace("+", "%2B")):
+        answer = up.http.get(f"{up.path()}/Verifications/{spelled}")
+        assert (answer.status_code, answer.json()["sid"]) == (200, sid)
+    refused(up.http.get(f"{up.path()}/Verifications/{to.replace('+', '%20')}"), 400, 60200)
+
+
+def test_a_form_with_a_bare_plus_is_refused(up: Up) -> None:
+    """In a form a bare `+` is a space: the number has lost its beginning, and is not guessed."""
+    body = f"To={GOOD}&Channel=sms".encode()
+    with unchanged(up):
+        path = f"{up.path()}/Verifications"
+        refused(up.http.post(path, content=body, headers={"Content-Type": FORM}), 400, 60200)
+
+
+def test_allow_names_every_method_of_the_path(up: Up) -> None:
+    """A method that a path does not have gets 405, 20004 and all methods that it has."""
+    service = up.path()
+    for path, methods in (
+        ("/v2/Services", "GET, POST"),
+        (service, "GET, POST, DELETE"),
+        (f"{service}/VerificationCheck", "POST"),
+    ):
+        answer = up.http.put(path)
+        refused(answer, 405, 20004)
+        assert answer.headers["allow"] == methods
+
+
+def test_a_whole_number_of_json_is_one_however_it_is_written(up: Up) -> None:
+    """JSON has one kind of number: 5.0 is 5, and 5.5 is refused."""
+    form = {"FriendlyName": "Numbers", "CodeLength": 5.0}
+    assert up.http.post("/v2/Services", json=form).json()["code_length"] == 5
+    refused(up.http.post("/v2/Services", json=form | {"CodeLength": 5.5}), 400, 60200)
