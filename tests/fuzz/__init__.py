@@ -1,0 +1,1 @@
+"""Our OpenAPI document against a running api: schemathesis with all of its checks."""
