@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from api_stub.auth import user_of
 from api_stub.parameters import Parameters, query
 from api_stub.verify_v2.common import Admin, Given, Reader, parts_of
-from api_stub.verify_v2.openapi import filled_in, may_be_empty
+from api_stub.verify_v2.openapi import TEXT, filled_in, may_be_empty
 from worker.audit import Operator
 from worker.holds import PauseKind
 from worker.operations import Operations, Outcome
@@ -43,7 +43,7 @@ _KINDS: dict[str, dict[str, Any]] = {
 def _body(*required: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
     """The OpenAPI description of a JSON body."""
     names = ("reason", *required, *optional, "dry_run")
-    kinds = {name: _KINDS.get(name, {"type": "string"}) for name in names}
+    kinds = {name: _KINDS.get(name, TEXT) for name in names}
     filled = {"reason", *required}
     shown = {n: filled_in(k) if n in filled else may_be_empty(k) for n, k in kinds.items()}
     schema = {

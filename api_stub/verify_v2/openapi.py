@@ -11,7 +11,7 @@ from worker.ratelimits import MOST, SECONDS
 
 SERVICE_SID = r"^VA[0-9a-f]{32}$"
 # No NUL, which no database holds.
-_TEXT: dict[str, Any] = {"type": "string", "maxLength": 4096, "pattern": "^[^\\x00]*$"}
+TEXT: dict[str, Any] = {"type": "string", "maxLength": 4096, "pattern": "^[^\\x00]*$"}
 _E164 = r"^\+[1-9][0-9]{6,14}$"
 _TO: dict[str, Any] = {
     "type": "string",
@@ -29,32 +29,32 @@ SERVICE: dict[str, Any] = {
     "FriendlyName": {"type": "string", "maxLength": 30, "description": "the brand in the texts"},
     "CodeLength": _number(4, 10),
     "DtmfInputRequired": _FLAG | {"description": "a call asks for a key before it reads the code"},
-    "TtsName": _TEXT | {"description": "how a call says the name"},
+    "TtsName": TEXT | {"description": "how a call says the name"},
     "DoNotShareWarningEnabled": _FLAG,
     "CustomCodeEnabled": _FLAG,
     "LookupEnabled": _FLAG,
     "SkipSmsToLandlines": _FLAG,
     "Psd2Enabled": _FLAG,
-    "Totp.Issuer": _TEXT,
+    "Totp.Issuer": TEXT,
     "Totp.TimeStep": _number(20, 60),
     "Totp.CodeLength": _number(3, 8),
     "Totp.Skew": _number(0, 2),
     "DefaultTemplateSid": {"type": "string", "pattern": "^HJ[0-9a-f]{32}$"},
     "CodeLife": _number(60, 86_400) | {"description": "seconds; ours, not Twilio's"},
-    "Fallback": _TEXT
+    "Fallback": TEXT
     | {"description": "what follows a text that does not arrive, such as `call:30`; ours"},
-    "WebOrigin": _TEXT | {"description": "host of the origin-bound last line; ours"},
+    "WebOrigin": TEXT | {"description": "host of the origin-bound last line; ours"},
 }
 START: dict[str, Any] = {
     "To": _TO,
     "Channel": {"type": "string", "enum": ["sms", "call"]},
-    "Locale": _TEXT,
+    "Locale": TEXT,
     "CustomFriendlyName": {"type": "string", "maxLength": 30},
     "AppHash": {"type": "string", "pattern": "^[A-Za-z0-9+/]{11}$"},
     "CustomCode": {"type": "string", "pattern": "^[0-9]{4,10}$"},
     "Amount": {"type": "string", "maxLength": 20},
     "Payee": {"type": "string", "maxLength": 40},
-    "RateLimits": _TEXT | {"description": 'JSON object of strings, `{"end_user_ip": "…"}`'},
+    "RateLimits": TEXT | {"description": 'JSON object of strings, `{"end_user_ip": "…"}`'},
     "SendDigits": {"type": "string", "pattern": "^[0-9#*wW]{1,32}$"},
     "TemplateSid": {"type": "string", "pattern": "^HJ[0-9a-f]{32}$"},
 }
@@ -76,7 +76,7 @@ WEBHOOK: dict[str, Any] = {
 SAFE_NUMBER: dict[str, Any] = {"PhoneNumber": _TO}
 TEMPLATE: dict[str, Any] = {
     "FriendlyName": {"type": "string", "maxLength": 64},
-    "Locale": _TEXT | {"description": "of the text; en where it is not given"},
+    "Locale": TEXT | {"description": "of the text; en where it is not given"},
     "Text": {"type": "string", "maxLength": 160, "description": "holds {{code}} once"},
 }
 TEMPLATE_TEXT: dict[str, Any] = {"Locale": TEMPLATE["Locale"], "Text": TEMPLATE["Text"]}
@@ -89,7 +89,7 @@ SUMMARIZED: dict[str, Any] = {
 }
 LISTED: dict[str, Any] = {
     **SUMMARIZED,
-    "ChannelData.To": _TEXT,
+    "ChannelData.To": TEXT,
     "VerificationSid": {"type": "string", "pattern": "^VE[0-9a-f]{32}$"},
     "Status": {"type": "string", "enum": ["converted", "unconverted"]},
 }
@@ -108,7 +108,7 @@ HOOK: dict[str, Any] = {
 }
 API_KEY: dict[str, Any] = {
     "FriendlyName": {"type": "string", "maxLength": 64},
-    "Scopes": _TEXT | {"description": "some of start, check, read, admin, comma-separated"},
+    "Scopes": TEXT | {"description": "some of start, check, read, admin, comma-separated"},
 }
 STATUS: dict[str, Any] = {"Status": {"type": "string", "enum": ["canceled", "approved"]}}
 CHECK: dict[str, Any] = {
@@ -134,7 +134,7 @@ FACTOR_CHANGE: dict[str, Any] = {
 FACTOR: dict[str, Any] = {
     "FactorType": {"type": "string", "enum": ["totp"]},
     **{name: value for name, value in FACTOR_CHANGE.items() if name != "AuthPayload"},
-    "Binding.Secret": _TEXT | {"description": "Base32; one is made where it is absent"},
+    "Binding.Secret": TEXT | {"description": "Base32; one is made where it is absent"},
     "Metadata": _STRINGS,
 }
 CHALLENGE: dict[str, Any] = {
@@ -142,11 +142,11 @@ CHALLENGE: dict[str, Any] = {
     "AuthPayload": _CODE,
     "ExpirationDate": {"type": "string", "format": "date-time"},
     "Details.Message": {"type": "string", "maxLength": 256},
-    "Details.Fields": {"type": "array", "items": _TEXT},
+    "Details.Fields": {"type": "array", "items": TEXT},
     "HiddenDetails": _STRINGS,
 }
 ANSWER: dict[str, Any] = {"AuthPayload": _CODE, "Metadata": _STRINGS}
-BACKUP_CHECK: dict[str, Any] = {"Code": _TEXT}
+BACKUP_CHECK: dict[str, Any] = {"Code": TEXT}
 
 
 def form(
