@@ -40,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, made: object, size: Size) -> Outcome:
     outcome = ALL[name].outcome(made, size)  # type: ignore[arg-type]
-    _say(f"chaos: {name}: {outcome.verdict}, {outcome.seconds:.0f} s {outcome.note}".rstrip())
+    counts = f"{outcome.starts} starts, {outcome.injected} faults, {outcome.lost} lost"
+    counts += f", {outcome.doubled} doubled, {outcome.late} late"
+    about = f"{outcome.verdict}, {outcome.seconds:.0f} s, {counts} {outcome.note}"
+    _say(f"chaos: {name}: {about}".rstrip())
     for violation in outcome.violations or ():
         _say(f"  {violation}")
     return outcome

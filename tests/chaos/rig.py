@@ -161,6 +161,7 @@ class World:
         self.kind, self.life = database, life
         self.broker, self.postgres = rig.broker, rig.postgres
         self._flush()
+        rig.numbers = numbers()  # there are too few for all rows, and the data is fresh
         self.port, self.sandbox_port = free_port(), free_port()
         self.sandbox_file = self.folder / "sandbox.db"
         self.proxy = Proxy(rig.broker.broker.port) if proxied else None
