@@ -36,6 +36,10 @@ def run_worker(
     tasks.use(settings)
     signals.setup_logging.connect(lambda **_: logs.configure(settings), weak=False)
     signals.worker_ready.connect(lambda **_: ready(), weak=False)
+    signals.worker_ready.connect(
+        lambda **_: log.info("worker.started", queues=",".join(queues), version=__version__),
+        weak=False,
+    )
     worker = app.Worker(
         pool="threads",
         concurrency=settings.worker_slots,
@@ -54,6 +58,7 @@ def run_worker(
     worker.start()
     stop.set()
     tracing.close()
+    log.info("worker.stopped", exit_code=int(worker.exitcode or 0))
     return int(worker.exitcode or 0)
 
 
@@ -65,6 +70,7 @@ def _bound_the_stop() -> None:
         os._exit(STUCK)
 
     def begin(**_: object) -> None:
+        log.info("worker.draining", seconds=STOP_WITHIN)
         timer = threading.Timer(STOP_WITHIN, give_up)
         timer.daemon = True
         timer.start()

@@ -207,6 +207,22 @@ def test_daily_limits_hold_across_services(make_parts: Callable[..., Sendcode]) 
 
 
 @pytest.mark.kills("limits-by-halves")
+def test_refusals_and_repeats_are_logged(make_parts: Callable[..., Sendcode]) -> None:
+    """An operator finds in the log which limit was hit and which request came again."""
+    parts = make_parts(limit_sends=1)
+    service = parts.services.create(ACCOUNT, "Example")
+    first = start(parts, service, request_id="r1")
+    with capture_logs() as lines:
+        start(parts, service, request_id="r1")
+        with pytest.raises(LimitReachedError):
+            start(parts, service)
+    told = {line["event"]: line for line in lines}
+    assert told["request.deduplicated"]["verification"] == first.sid
+    hit = told["limit.hit"]
+    assert (hit["limit"], hit["service"], hit["country"]) == ("sends", service.sid, "GB")
+    assert NUMBER not in str(lines)
+
+
 def test_a_refused_send_counts_against_no_limit(make_parts: Callable[..., Sendcode]) -> None:
     """Limits are all or nothing: a send one limit refuses is not counted by the others."""
     parts = make_parts(limit_daily_calls=1)

@@ -6,6 +6,7 @@ Alembic is imported where it is used: most commands never ask, and it is slow to
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 from sqlalchemy import Connection, text
 
 from worker.db import Database
@@ -13,6 +14,7 @@ from worker.db import Database
 if TYPE_CHECKING:
     from alembic.config import Config
 
+log = structlog.get_logger()
 _LOCK = 7_362_736_327  # any number, the same everywhere: two hosts may migrate at once
 
 
@@ -49,6 +51,7 @@ def upgrade(db: Database, revision: str = "head") -> None:
     with db.begin() as connection:
         _lock(connection)
         command.upgrade(_config(connection), revision)
+    log.info("migration.applied", revision=applied(db))
 
 
 def downgrade(db: Database, revision: str = "base") -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+import structlog
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -60,6 +61,7 @@ from worker.verifications.base import delivery_view
 from worker.verifications.brought import RATE_LIMIT, Brought
 from worker.verifications.words import Delivery, Start, Verification
 
+log = structlog.get_logger()
 _APP_HASH = re.compile(r"[A-Za-z0-9+/]{11}", re.ASCII)
 
 _v, _g = verifications.c, number_guards.c
@@ -175,6 +177,7 @@ class Starting(Brought):
             seen = self._admission(connection, account_sid, wanted.service_sid, indexes)
             known = self._known_request(connection, account_sid, wanted.request_id, fingerprints)
             if known:
+                log.info("request.deduplicated", verification=known.sid)
                 return replace(known, lookup=_wants_lookup(seen[0]))
             self._check_brought(wanted, seen[0])
             template = self._template(wanted, seen[0])
@@ -196,11 +199,19 @@ class Starting(Brought):
         running = self._running(account_sid, wanted.request_id)
         try:
             lane = self._admit(limits, self._share(wanted, has_waited), running)
-        except LimitReachedError:
+        except LimitReachedError as error:
             # The same request may have been answered since we looked, and taken the last place.
             answered = self._answered(account_sid, wanted.request_id, fingerprints)
             if answered:
                 return answered
+            log.warning(
+                "limit.hit",
+                service=wanted.service_sid,
+                channel=wanted.channel.value,
+                country=number.country,
+                limit=error.limit,
+                retry_after=error.retry_after,
+            )
             raise
         values = {
             "account_sid": account_sid,
