@@ -53,9 +53,10 @@ async def accept_factor(request: Request, session: Enrolling, fields: Fields) ->
         return RedirectResponse(link("/account"), 303)
     try:
         given = (session.operator, offer, fields.get("code", ""), session.sid, by(request, session))
-        await run_in_threadpool(room.accept_totp, *given)
+        await run_in_threadpool(room.accept_totp, *given, fields.get("current", ""))
     except InvalidParameterError as error:
-        return _factor(request, uri, offer, f"The code {error.reason}.")
+        what = "password" if error.field == "current" else "code"
+        return _factor(request, uri, offer, f"The {what} {error.reason}.")
     return RedirectResponse(link("/account"), 303)
 
 

@@ -228,6 +228,25 @@ def test_a_new_password_ends_the_other_sessions(room: Operators) -> None:
     assert try_in(room, "another password", "")
 
 
+def test_a_stolen_session_does_not_move_the_second_factor(room: Operators) -> None:
+    """Another app takes the place of the one in force only with the password."""
+    room.add("ann", "admin", PASSWORD)
+    session = room.session(try_in(room, PASSWORD, ""))
+    assert session is not None
+
+    def move(password: str) -> None:
+        uri, offer = room.offer_totp(session.operator)
+        code = pyotp.parse_uri(uri).now()  # type: ignore[union-attr]
+        room.accept_totp(session.operator, offer, code, session.sid, current=password)
+
+    move("")  # the first one: there is nothing to guard yet
+    for wrong in ("", "some other password"):
+        with pytest.raises(InvalidParameterError) as caught:
+            move(wrong)
+        assert caught.value.field == "current"
+    move(PASSWORD)
+
+
 def test_a_new_second_factor_ends_the_other_sessions(room: Operators) -> None:
     """Who knows the password alone, and waits, is not let in when its owner sets the factor up."""
     room.add("ann", "admin", PASSWORD)

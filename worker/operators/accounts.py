@@ -151,14 +151,27 @@ class Accounts:
         return totp.uri(secret, TOTP, issuer="sendcode", account=operator.name)
 
     def accept_totp(
-        self, operator: Operator, offer: str, code: str, keep: str, by: By | None = None
+        self,
+        operator: Operator,
+        offer: str,
+        code: str,
+        keep: str,
+        by: By | None = None,
+        current: str = "",
     ) -> None:
         """Put an offered secret in force by its first code, which is used up. Every other session
         of the operator ends: whoever only knew the password has shown no code.
 
         :param keep: sid of the session that goes on
-        :raises InvalidParameterError: the code is wrong, or the offer none of this operator
+        :param current: the password, which the change of a factor in force asks for: a session
+            that was stolen must not move it
+        :raises InvalidParameterError: the code or the password is wrong, or the offer none of
+            this operator
         """
+        row = self._row(operator.sid)
+        guarded = row["totp_sealed"] is not None and row["password_hash"] is not None
+        if guarded and not matches(row["password_hash"], current):
+            raise InvalidParameterError("current", "is not the present password")
         secret = self._offered(operator, offer)
         step = self.step_of(secret, code)
         if step is None:
