@@ -42,7 +42,6 @@ from worker.operations.sending import Sending
 from worker.operators import Operators
 from worker.posting import Poster
 from worker.providers import Provider
-from worker.providers.twilio import TwilioProvider
 from worker.queues import PUBLISHED_AT
 from worker.ratelimits import RateLimits
 from worker.receipts import Receipts
@@ -94,6 +93,8 @@ class Sendcode:
     @cached_property
     def providers(self) -> dict[str, Provider]:
         """By the sender's name."""
+        from worker.providers.twilio import TwilioProvider  # slow to load, and few commands send
+
         s = self.settings
         base_url = s.twilio_base_url or (s.sandbox_url if s.provider == "sandbox" else "")
         return {
