@@ -1,6 +1,7 @@
 """Passes `/sandbox/…` on to the sandbox process, so that one URL is enough to try everything."""
 
 from collections.abc import AsyncIterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 from fastapi import APIRouter, FastAPI, Request
@@ -41,7 +42,13 @@ async def pass_on(request: Request, path: str) -> StreamingResponse:
     settings: Settings = request.app.state.settings
     client: httpx.AsyncClient | None = getattr(request.app.state, "sandbox_client", None)
     if client is None:
-        client = httpx.AsyncClient(base_url=settings.sandbox_url, timeout=_TIMEOUT, trust_env=False)
+        client = httpx.AsyncClient(
+            base_url=settings.sandbox_url,
+            timeout=_TIMEOUT,
+            trust_env=False,
+            # One browser's session, kept here, would be sent along with everybody's requests.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
         request.app.state.sandbox_client = client
     target = request.scope["raw_path"] + b"?" + request.scope["query_string"]
     outgoing = client.build_request(

@@ -51,7 +51,8 @@ def test_health(up: Up) -> None:
 
 
 def test_the_phone_that_was_printed_shows_the_code(up: Up, to: str) -> None:
-    """The printed link opens the phone without other credentials, and the code is on its page."""
+    """The printed link opens the phone without other credentials, and the code is on its page; it
+    opens it for that browser alone."""
     up.start_code(to)
     code = up.wait(to)["code"]
     link = re.search(rf"{re.escape(up.url)}/sandbox/phone\?key=\w+", up.said())
@@ -60,5 +61,6 @@ def test_the_phone_that_was_printed_shows_the_code(up: Up, to: str) -> None:
         assert browser.get(f"{up.url}/sandbox/phone").status_code == 401
         assert browser.get(link[0]).status_code == 200
         page = browser.get(f"{up.url}/sandbox/phone", params={"to": to})
+    assert httpx.get(f"{up.url}/sandbox/phone", follow_redirects=True).status_code == 401
     assert f"<mark>{code}</mark>" in page.text
     assert outside(page.text) == []
