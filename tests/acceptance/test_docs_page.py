@@ -55,8 +55,8 @@ def test_the_phone_that_was_printed_shows_the_code(up: Up, to: str) -> None:
     opens it for that browser alone."""
     up.start_code(to)
     code = up.wait(to)["code"]
-    link = re.search(rf"{re.escape(up.url)}/sandbox/phone\?key=\w+", up.said())
-    assert link
+    wanted = rf"{re.escape(up.url)}/sandbox/phone\?key=\w+"
+    link = until(lambda: re.search(wanted, up.said()), 30)
     with httpx.Client(follow_redirects=True) as browser:
         assert browser.get(f"{up.url}/sandbox/phone").status_code == 401
         assert browser.get(link[0]).status_code == 200
