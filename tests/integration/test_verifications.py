@@ -206,7 +206,6 @@ def test_daily_limits_hold_across_services(make_parts: Callable[..., Sendcode]) 
     start(parts, one, to="+447400123457")
 
 
-@pytest.mark.kills("limits-by-halves")
 def test_refusals_and_repeats_are_logged(make_parts: Callable[..., Sendcode]) -> None:
     """An operator finds in the log which limit was hit and which request came again."""
     parts = make_parts(limit_sends=1)
@@ -223,6 +222,7 @@ def test_refusals_and_repeats_are_logged(make_parts: Callable[..., Sendcode]) ->
     assert NUMBER not in str(lines)
 
 
+@pytest.mark.kills("limits-by-halves")
 def test_a_refused_send_counts_against_no_limit(make_parts: Callable[..., Sendcode]) -> None:
     """Limits are all or nothing: a send one limit refuses is not counted by the others."""
     parts = make_parts(limit_daily_calls=1)
