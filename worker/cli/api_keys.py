@@ -6,6 +6,7 @@ import click
 
 from worker.api_keys import ApiKey, Scope
 from worker.cli.base import Group, json_option, main, output, parts, with_times
+from worker.cli.lines import key_line
 from worker.paging import Window
 
 MOST_SHOWN = 1000
@@ -56,12 +57,7 @@ def api_keys_list() -> None:
     rows = [_shown(key) for key in found]
     output(
         rows,
-        "\n".join(
-            f"{row['sid']}  {','.join(row['scopes'])}  {row['friendly_name']}"
-            f"  last used {row['last_used_at'] or 'never'}"
-            + (f"  REVOKED {row['revoked_at']}" if row["revoked_at"] else "")
-            for row in rows
-        ),
+        "\n".join(key_line(row, ",".join(row["scopes"])) for row in rows),
     )
 
 

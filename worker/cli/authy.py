@@ -17,6 +17,7 @@ from worker.cli.base import (
     the_service,
     with_times,
 )
+from worker.cli.lines import key_line
 from worker.errors import InvalidParameterError
 from worker.paging import Window
 
@@ -56,12 +57,7 @@ def authy_list() -> None:
     rows = [_shown(key) for key in found]
     output(
         rows,
-        "\n".join(
-            f"{row['sid']}  {row['service_sid']}  {row['friendly_name']}"
-            f"  last used {row['last_used_at'] or 'never'}"
-            + (f"  REVOKED {row['revoked_at']}" if row["revoked_at"] else "")
-            for row in rows
-        ),
+        "\n".join(key_line(row, row["service_sid"]) for row in rows),
     )
 
 

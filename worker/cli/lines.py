@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from worker.circuits import Circuit
 from worker.operations import Pause
@@ -53,3 +54,13 @@ def _span(seconds: int) -> str:
         if seconds >= size:
             return f"{seconds // size}{unit}"
     return f"{max(0, seconds)}s"
+
+
+def key_line(row: dict[str, Any], opens: str) -> str:
+    """
+    :param row: a key as `--json` shows it
+    :param opens: what it is good for
+    """
+    used = f"last used {row['last_used_at'] or 'never'}"
+    ended = f"  REVOKED {row['revoked_at']}" if row["revoked_at"] else ""
+    return f"{row['sid']}  {opens}  {row['friendly_name']}  {used}{ended}"
