@@ -64,10 +64,11 @@ def start(log: Log) -> Act:
 
 
 def check(log: Log) -> Act:
-    from worker import settings
+    from worker import logs, settings
     from worker.wiring import Sendcode
 
     ours = Sendcode(settings.current())
+    logs.configure(ours.settings)
     service, account = service_sid(ours), ours.settings.account_sid
     module = ours.verifications
 
