@@ -253,7 +253,7 @@ def test_webhooks(up: Up, to: str) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/told"
         service = up.account["SENDCODE_SERVICE_SID"]
         words = ("--service", service, "--event", "verification.approved")

@@ -1,16 +1,14 @@
-"""Real Valkey, SQLite and PostgreSQL, one database per test."""
+"""Real Valkey, SQLite and PostgreSQL, an empty database for each test."""
 
-import itertools
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.servers import postgres, start_broker
+from tests.databases import Databases
+from tests.databases import databases as make_databases
+from tests.servers import start_broker
 from tests.standin import Standin, standin
-from worker import migrations
-from worker.db import Database
 from worker.services import Service
 from worker.settings import SAMPLE_KEY, Settings, load
 from worker.wiring import Sendcode
@@ -27,33 +25,15 @@ def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
-    """Makes a migrated database of a dialect and gives its URL."""
-    folder = tmp_path_factory.mktemp("sqlite")
-    template = folder / "template.db"
-    db = Database(f"sqlite:///{template}")
-    migrations.upgrade(db)
-    db.close()
-    counter = itertools.count()
-    with postgres() as server:
-        db = Database(server.create("template"))
-        migrations.upgrade(db)
-        db.close()
-
-        def make(dialect: str) -> str:
-            name = f"test_{next(counter)}"
-            if dialect == "postgresql":
-                return server.create(name, template="template")
-            path = folder / f"{name}.db"
-            shutil.copy(template, path)
-            return f"sqlite:///{path}"
-
-        yield make
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    with make_databases(tmp_path_factory.mktemp("databases")) as lender:
+        yield lender
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, migrated: Callable[[str], str]) -> str:
-    return migrated(request.param)
+def database_url(request: pytest.FixtureRequest, databases: Databases) -> Iterator[str]:
+    with databases.lend(request.param) as url:
+        yield url
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.databases import Databases
 from tests.helpers import code_of, wrong_code
 from tests.integration.conftest import ACCOUNT
 from tests.integration.model.reference import (
@@ -431,10 +432,10 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def world(migrated: Callable[[str], str], broker_url: str) -> Iterator[World]:
+def world(databases: Databases, broker_url: str) -> Iterator[World]:
     made = World(
         load(
-            database_url=migrated("sqlite"),
+            database_url=databases.make("sqlite"),
             broker_url=broker_url,
             secret_keys=f"k1:{SAMPLE_KEY}",
             account_sid=ACCOUNT,
