@@ -32,7 +32,7 @@ def up(request: pytest.FixtureRequest, folder: Path) -> Iterator[Up]:
             server.drop("acceptance")
             database_url = server.create("acceptance")
         base = Path(tempfile.mkdtemp(dir=folder))
-        running = Up(base, folder / "compiled", database_url)
+        running = Up(base, database_url)
         try:
             running.start()
             yield running

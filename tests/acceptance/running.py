@@ -39,10 +39,9 @@ def until(probe: Callable[[], T], seconds: float = 15, about: str = "it") -> T:
     return value
 
 
-def plain_environment(compiled: Path) -> dict[str, str]:
-    """This process's environment without settings of ours.
-
-    :param compiled: where Python keeps its compiled modules, so that only the first start is slow
+def plain_environment() -> dict[str, str]:
+    """This process's environment without settings of ours. Compiled modules are kept, so that only
+    the first start is slow.
     """
     kept = {
         name: value
@@ -50,23 +49,22 @@ def plain_environment(compiled: Path) -> dict[str, str]:
         if name == "SENDCODE_BROKER_BINARY"
         or not (name.startswith("SENDCODE_") or name == "PYTHONDONTWRITEBYTECODE")
     }
-    return kept | {"PYTHONPYCACHEPREFIX": str(compiled)}
+    return {"PYTHONPYCACHEPREFIX": os.path.join(sys.prefix, "compiled")} | kept
 
 
 class Up:
     """One data folder under `./dev up`.
 
     :param base: an empty folder
-    :param compiled: shared by all of them
     :param database_url: empty for the SQLite file of its own
     :param settings: further `SENDCODE_*`
     """
 
-    def __init__(self, base: Path, compiled: Path, database_url: str = "", **settings: str) -> None:
+    def __init__(self, base: Path, database_url: str = "", **settings: str) -> None:
         self.root = base / "home"
         self.port = free_port()
         self.database_url = database_url or f"sqlite:///{self.root.resolve() / 'sendcode.db'}"
-        self.plain = plain_environment(compiled)
+        self.plain = plain_environment()
         self._output = base / "output"
         self._given = {"SENDCODE_HOME": str(self.root), "SENDCODE_SETTLE_SECONDS": "2", **settings}
         if database_url:

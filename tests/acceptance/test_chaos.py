@@ -30,7 +30,7 @@ def runs(folder: Path) -> Iterator[Runs]:
     """A process for each group, by the names of its rows."""
     must_have_broker()
     must_have_postgres()
-    env = {k: v for k, v in plain_environment(folder / "compiled").items() if k != GIVEN}
+    env = {k: v for k, v in plain_environment().items() if k != GIVEN}
     started: Runs = {}
     for group in GROUPS:
         command = [sys.executable, "-m", "tests.chaos", "--short", "--seed", SEED, "--only", *group]

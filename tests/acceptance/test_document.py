@@ -13,7 +13,7 @@ from tests.fuzz.run import SHORT, run
 @pytest.fixture
 def own(folder: Path) -> Iterator[Up]:
     """Processes that nobody else needs: what is generated makes services, pauses and blocks."""
-    running = Up(Path(tempfile.mkdtemp(dir=folder)), folder / "compiled", "")
+    running = Up(Path(tempfile.mkdtemp(dir=folder)))
     try:
         running.start()
         yield running

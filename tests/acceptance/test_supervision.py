@@ -22,7 +22,7 @@ def own(folder: Path) -> Iterator[Up]:
     must_have_broker()
     base = folder / "own"
     base.mkdir()
-    running = Up(base, folder / "compiled", SENDCODE_LEASE_SECONDS="15")
+    running = Up(base, SENDCODE_LEASE_SECONDS="15")
     try:
         running.start()
         yield running

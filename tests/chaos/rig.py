@@ -3,7 +3,6 @@
 import base64
 import itertools
 import json
-import os
 import random
 import secrets
 import shutil
@@ -37,7 +36,6 @@ from worker.embedded.stack import PYTHON, SENDER
 ACCOUNT, TOKEN = "AC" + "c" * 32, "chaos"
 PROVIDER_ACCOUNT, PROVIDER_TOKEN = "AC" + "d" * 32, "provider"
 TEMPLATE = "chaos_template"
-COMPILED = Path(tempfile.gettempdir()) / "sendcode-chaos-compiled"  # kept from run to run
 # The shortest leases that the settings allow, so that a run stays short.
 SHORT = {
     "SENDCODE_CONNECT_TIMEOUT": "0.5",
@@ -71,8 +69,7 @@ class Rig:
         self.postgres = PostgresServer()
         self.broker: BrokerHandle = start_broker(folder / "broker")
         key = base64.b64encode(secrets.token_bytes(32)).decode()
-        compiled = Path(os.environ.get("PYTHONPYCACHEPREFIX") or COMPILED)
-        self.settings = plain_environment(compiled) | {
+        self.settings = plain_environment() | {
             "SENDCODE_SECRET_KEYS": f"k1:{key}",
             "SENDCODE_ACCOUNT_SID": ACCOUNT,
             "SENDCODE_AUTH_TOKEN": TOKEN,

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(
         prefix="sc-", dir="/tmp", ignore_cleanup_errors=True
     ) as folder:
-        up = Up(Path(folder), Path(folder) / "compiled")
+        up = Up(Path(folder))
         try:
             up.start()
             passed = _all(up, Path(folder), options.requests, options.seed)
