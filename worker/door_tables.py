@@ -68,7 +68,7 @@ safe_numbers = Table(
     Index(None, "account_sid", "number_index", unique=True),
 )
 
-factor_webhooks = Table(  # Verify's own, of push factors
+factor_webhooks = Table(  # Verify's own: who is told what becomes of a service's factors
     "factor_webhooks",
     metadata,
     Column("sid", String(34), primary_key=True),
@@ -81,9 +81,31 @@ factor_webhooks = Table(  # Verify's own, of push factors
     Column("webhook_url", String(2048), nullable=False),
     Column("status", String(8), nullable=False),
     Column("version", String(2), nullable=False),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("paused_until", BigInteger, nullable=False),  # after a failure nothing is sent
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Index(None, "service_sid", "sid"),
+)
+
+factor_events = Table(  # what is still to be told of factors; a row goes when it was
+    "factor_events",
+    metadata,
+    Column(
+        "hook_sid",
+        String(34),
+        ForeignKey("factor_webhooks.sid", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("kind", String(40), primary_key=True),
+    Column("subject_sid", String(34), primary_key=True),  # of the challenge or the factor
+    Column("factor_sid", String(34), nullable=False),
+    Column("identity", String(64), nullable=False),  # of the entity, which may be gone
+    Column("tries", Integer, nullable=False),
+    Column("next_try_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "next_try_at"),
+    Index(None, "created_at"),
 )
 
 messaging_configurations = Table(

@@ -1,7 +1,7 @@
-"""Verify's own webhooks. They report on push factors, which are not offered: kept, never called."""
+"""Verify's own webhooks: where a service's backend wants to be told of factors and challenges."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, delete, insert, select, update
@@ -9,16 +9,14 @@ from sqlalchemy import ColumnElement, RowMapping, delete, insert, select, update
 from worker.db import Database, now_ms
 from worker.door_tables import factor_webhooks
 from worker.errors import InvalidParameterError, NotFoundError
+from worker.factor_outbox import DISABLED, ENABLED, EVERY, FactorEvent
 from worker.labels import check_label, check_url
 from worker.models import new_sid
 from worker.paging import Slice, Window, look
 from worker.statements import require_service
 
-EVENTS = (
-    *("*", "factor.created", "factor.verified", "factor.deleted"),
-    *("challenge.approved", "challenge.denied"),
-)
-STATUSES = ("enabled", "disabled")
+EVENTS = (EVERY, *FactorEvent)
+STATUSES = (ENABLED, DISABLED)
 VERSIONS = ("v1", "v2")
 _w = factor_webhooks.c
 
@@ -43,10 +41,13 @@ class FactorWebhooks:
     """`values` are FactorWebhook's, by its names.
 
     Every method raises NotFoundError where the account has no such service or webhook.
+
+    :param schemes: of the addresses that may be told
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, schemes: tuple[str, ...]) -> None:
         self._db = db
+        self._schemes = schemes
 
     def create(self, account_sid: str, service_sid: str, **values: Any) -> FactorWebhook:
         """
@@ -58,7 +59,9 @@ class FactorWebhooks:
             service_sid=service_sid,
             created_at=now_ms(),
             updated_at=now_ms(),
-            **_checked({"status": "enabled", "version": "v2"} | values),
+            failures=0,
+            paused_until=0,
+            **self._checked({"status": ENABLED, "version": "v2"} | values),
         )
         with self._db.begin() as connection:
             require_service(connection, account_sid, service_sid)
@@ -78,13 +81,14 @@ class FactorWebhooks:
             return _found(connection.execute(statement).mappings().one_or_none())
 
     def update(self, account_sid: str, service_sid: str, sid: str, **values: Any) -> FactorWebhook:
-        """
+        """Change `values`. A webhook that is changed is tried at once.
+
         :raises InvalidParameterError: a value cannot be used
         """
         statement = (
             update(factor_webhooks)
             .where(*_is(account_sid, service_sid, sid))
-            .values(updated_at=now_ms(), **_checked(values))
+            .values(updated_at=now_ms(), failures=0, paused_until=0, **self._checked(values))
             .returning(factor_webhooks)
         )
         with self._db.statement() as connection:
@@ -96,19 +100,20 @@ class FactorWebhooks:
             if not connection.execute(statement).rowcount:
                 raise NotFoundError("webhook")
 
-
-def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
-    checked = dict(values)
-    if "friendly_name" in checked:
-        checked["friendly_name"] = check_label("FriendlyName", checked["friendly_name"])
-    if "webhook_url" in checked:
-        checked["webhook_url"] = check_url("WebhookUrl", checked["webhook_url"])
-    if "event_types" in checked:
-        checked["event_types"] = _events(checked["event_types"])
-    for name, field, allowed in (("status", "Status", STATUSES), ("version", "Version", VERSIONS)):
-        if name in checked and checked[name] not in allowed:
-            raise InvalidParameterError(field, f"must be {' or '.join(allowed)}")
-    return checked
+    def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        checked = dict(values)
+        if "friendly_name" in checked:
+            checked["friendly_name"] = check_label("FriendlyName", checked["friendly_name"])
+        if "webhook_url" in checked:
+            url = check_url("WebhookUrl", checked["webhook_url"], self._schemes)
+            checked["webhook_url"] = url
+        if "event_types" in checked:
+            checked["event_types"] = _events(checked["event_types"])
+        words = (("status", "Status", STATUSES), ("version", "Version", VERSIONS))
+        for name, field, allowed in words:
+            if name in checked and checked[name] not in allowed:
+                raise InvalidParameterError(field, f"must be {' or '.join(allowed)}")
+        return checked
 
 
 def _events(given: Sequence[str]) -> list[str]:
@@ -128,4 +133,4 @@ def _found(row: RowMapping | None) -> FactorWebhook:
 
 
 def _webhook(row: RowMapping) -> FactorWebhook:
-    return FactorWebhook(**row)
+    return FactorWebhook(**{field.name: row[field.name] for field in fields(FactorWebhook)})

@@ -23,6 +23,7 @@ from worker.db import Database
 from worker.dispatch import Dispatch
 from worker.dispatch.route import Route
 from worker.enquiry import Enquiry
+from worker.factor_telling import FactorTelling
 from worker.factor_webhooks import FactorWebhooks
 from worker.factors import Factors
 from worker.failures import Failures
@@ -149,7 +150,11 @@ class Sendcode:
 
     @cached_property
     def factor_webhooks(self) -> FactorWebhooks:
-        return FactorWebhooks(self.db)
+        return FactorWebhooks(self.db, self._hook_schemes)
+
+    @cached_property
+    def factor_telling(self) -> FactorTelling:
+        return FactorTelling(self.db, self._poster, self.settings.auth_token.get_secret_value())
 
     @cached_property
     def ratelimits(self) -> RateLimits:
@@ -157,13 +162,19 @@ class Sendcode:
 
     @cached_property
     def hooks(self) -> Hooks:
-        schemes = ("https", "http") if self.settings.provider == "sandbox" else ("https",)
-        return Hooks(self.db, self.keyring, schemes)
+        return Hooks(self.db, self.keyring, self._hook_schemes)
 
     @cached_property
     def webhooks(self) -> Webhooks:
-        poster = Poster(anywhere=self.settings.provider == "sandbox")
-        return Webhooks(self.db, self.keyring, poster)
+        return Webhooks(self.db, self.keyring, self._poster)
+
+    @cached_property
+    def _poster(self) -> Poster:
+        return Poster(anywhere=self.settings.provider == "sandbox")
+
+    @property
+    def _hook_schemes(self) -> tuple[str, ...]:
+        return ("https", "http") if self.settings.provider == "sandbox" else ("https",)
 
     @cached_property
     def messaging(self) -> Messaging:

@@ -1,4 +1,4 @@
-"""Webhooks as Verify has them: of push factors, which are not offered. Kept, never called."""
+"""Webhooks as Verify has them: they tell of factors and challenges."""
 
 from typing import Annotated, Any
 

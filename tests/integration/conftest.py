@@ -7,6 +7,7 @@ import pytest
 
 from tests.databases import Databases
 from tests.databases import databases as make_databases
+from tests.integration.receiving import Receiver, receiving
 from tests.servers import start_broker
 from tests.standin import Standin, standin
 from worker.services import Service
@@ -40,6 +41,12 @@ def database_url(request: pytest.FixtureRequest, databases: Databases) -> Iterat
 def provider() -> Iterator[Standin]:
     with standin() as server:
         yield server
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found
 
 
 @pytest.fixture

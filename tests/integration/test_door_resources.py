@@ -112,7 +112,7 @@ def test_bad_messaging_configurations(parts: Sendcode, service: Service) -> None
     assert rows(parts) == before
 
 
-# Webhooks of push factors
+# Webhooks of factors
 
 
 def test_webhooks(parts: Sendcode, service: Service) -> None:

@@ -3,10 +3,7 @@
 import hashlib
 import hmac
 import json
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +12,7 @@ from sqlalchemy import text
 from tests.helpers import at_once, code_of, count, delivery, let_time_pass, wrong_code
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.doors import MEGABYTE, door, refused, walked
+from tests.integration.receiving import Receiver
 from tests.integration.test_relay import make_relay
 from tests.standin import Standin
 from worker.hooks import MAX_HOOKS
@@ -31,45 +29,6 @@ HOOK_KEYS = {
     *("sid", "account_sid", "service_sid", "hook_url", "event_types", "status", "failures"),
     *("date_created", "date_updated", "url"),
 }
-
-
-@dataclass
-class Receiver:
-    """A backend that is told: `answers` are its next statuses, then 200."""
-
-    url: str
-    answers: list[int] = field(default_factory=list)
-    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(body) for _, body in self.got]
-
-    def kinds(self) -> list[str]:
-        return sorted(event["type"] for event in self.events())
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            found.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
-            self.send_response(found.answers.pop(0) if found.answers else 200)
-            self.send_header("Location", f"{found.url}/elsewhere")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found = Receiver(f"http://127.0.0.1:{server.server_port}/hook?tenant=1")
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield found
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def hook(parts: Sendcode, service: Service, url: str, *kinds: str) -> dict[str, Any]:

@@ -83,7 +83,8 @@ def relay() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     # None of them may keep codes waiting.
-    for beside in (ours.webhooks.run, ours.operations.bulk.run, ours.rollup.run):
+    telling = (ours.webhooks.run, ours.factor_telling.run)
+    for beside in (*telling, ours.operations.bulk.run, ours.rollup.run):
         threading.Thread(target=beside, args=(stop,), daemon=True).start()
     metrics.serve(ours.settings.metrics_host, ours.settings.metrics_port)
     _ready()

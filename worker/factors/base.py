@@ -7,6 +7,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, or_, select
 from worker.codes import Keyring
 from worker.db import Database, now_ms
 from worker.errors import NotFoundError
+from worker.factor_outbox import FactorEvent, note
 from worker.factors import totp
 from worker.factors.words import (
     UNVERIFIED_LIFE,
@@ -110,6 +111,17 @@ class Base:
         if row is None:
             raise NotFoundError("factor")
         return row
+
+    def _note(
+        self,
+        connection: Connection,
+        event: FactorEvent,
+        entity: Entity,
+        *sids: str,
+        challenge: str | None = None,
+    ) -> None:
+        """Have the service's webhooks told what became of factors, or of one's challenge."""
+        note(connection, event, entity.service_sid, entity.identity, sids, challenge)
 
     def _secret(self, row: RowMapping) -> bytes:
         return self._keyring.open_secret(row["key_id"], row["secret_sealed"], row["sid"])

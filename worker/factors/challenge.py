@@ -24,6 +24,7 @@ from worker.errors import (
     NotFoundError,
     SendcodeError,
 )
+from worker.factor_outbox import FactorEvent
 from worker.factors import totp
 from worker.factors.base import DAY, Base
 from worker.factors.words import (
@@ -109,7 +110,7 @@ class Challenging(Base):
             self._admit_challenge(connection, factor)
             row = self._insert(connection, entity, asked, factor["now"])
             if code is not None:
-                row = self._guess(connection, factor, row["sid"], code)
+                row = self._guess(connection, entity, factor, row["sid"], code)
             return _view(row, entity)
 
     def answer_challenge(
@@ -134,14 +135,16 @@ class Challenging(Base):
             row = _find(connection, entity, sid)
             if code is not None:
                 factor = self._factor(connection, entity, row["factor_sid"])
-                row = self._guess(connection, factor, sid, code)
+                row = self._guess(connection, entity, factor, sid, code)
             if metadata is not None:
                 values = {"metadata": metadata, "updated_at": now_ms()}
                 connection.execute(update(challenges).where(_c.sid == sid).values(**values))
                 row = _find(connection, entity, sid)
             return _view(row, entity)
 
-    def _guess(self, connection: Connection, factor: RowMapping, sid: str, code: str) -> RowMapping:
+    def _guess(
+        self, connection: Connection, entity: Entity, factor: RowMapping, sid: str, code: str
+    ) -> RowMapping:
         tried = connection.execute(
             _TRY_FACTOR,
             {
@@ -162,6 +165,8 @@ class Challenging(Base):
             raise FactorRefusedError(FactorRefusal.DISABLED)
         if tried.disabled_at is not None:
             log.warning("factor.disabled", factor=factor["sid"])
+        if accepted:
+            self._note(connection, FactorEvent.APPROVED, entity, factor["sid"], challenge=sid)
         return row
 
     def _admit_challenge(self, connection: Connection, factor: RowMapping) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import (
 
 from worker.db import now_ms
 from worker.errors import FactorParameterError, FactorRefusedError, SendcodeError
+from worker.factor_outbox import FactorEvent
 from worker.factors import totp
 from worker.factors.base import DAY, LASTS, Base, config_of, factor_view, sealed
 from worker.factors.words import (
@@ -118,6 +119,7 @@ class Enrolling(Base):
                 .mappings()
                 .one()
             )
+            self._note(connection, FactorEvent.CREATED, entity, sid)
         return _enrolment(factor_view(row, entity), key, issuer_of(service))
 
     def _admit(self, connection: Connection, entity: Entity) -> None:
@@ -197,6 +199,8 @@ class Enrolling(Base):
                 if taken is None:
                     raise _why_not_verified(row["status"])
                 row = taken
+                if row["status"] == VERIFIED:
+                    self._note(connection, FactorEvent.VERIFIED, entity, sid)
             return factor_view(row, entity)
 
     def delete_factor(self, account_sid: str, service_sid: str, identity: str, sid: str) -> None:
@@ -209,6 +213,7 @@ class Enrolling(Base):
             self._factor(connection, entity, sid, lock=True)
             connection.execute(delete(challenges).where(challenges.c.factor_sid == sid))
             connection.execute(delete(factors).where(_f.sid == sid))
+            self._note(connection, FactorEvent.DELETED, entity, sid)
 
 
 def service_config(kept: Mapping[str, Any]) -> Config:

@@ -3,7 +3,8 @@
 from sqlalchemy import delete, select
 
 from worker.errors import FactorRefusedError
-from worker.factors.base import Base, entity_view
+from worker.factor_outbox import FactorEvent
+from worker.factors.base import LASTS, Base, entity_view
 from worker.factors.words import Entity
 from worker.models import backup_codes, backup_sets, challenges, entities, factors
 from worker.states import FactorRefusal
@@ -58,8 +59,9 @@ class Entities(Base):
         with self._db.begin() as connection:
             entity = self._entity(connection, account_sid, service_sid, identity, lock=True)
             # A challenge that is being made holds its factor's row, and is deleted then.
-            ours = select(factors.c.sid).where(factors.c.entity_sid == entity.sid)
-            connection.execute(ours.with_for_update())
+            ours = select(factors.c.sid).where(factors.c.entity_sid == entity.sid, LASTS)
+            gone = connection.execute(ours.with_for_update()).scalars().all()
             for table in (challenges, factors, backup_codes, backup_sets):
                 connection.execute(delete(table).where(table.c.entity_sid == entity.sid))
             connection.execute(delete(entities).where(_e.sid == entity.sid))
+            self._note(connection, FactorEvent.DELETED, entity, *gone)
