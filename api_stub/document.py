@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api_stub.answers import ERROR, SCHEMAS, body_of
+from api_stub.links import Paths, links
 
 _CREDENTIALS = "account sid and auth token, or an API key's sid and secret"
 _MEANINGS = {
@@ -60,11 +61,11 @@ def build(app: FastAPI) -> dict[str, Any]:
     }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            _describe(path, method, operation)
+            _describe(document["paths"], path, method, operation)
     return document
 
 
-def _describe(path: str, method: str, operation: dict[str, Any]) -> None:
+def _describe(paths: Paths, path: str, method: str, operation: dict[str, Any]) -> None:
     answers = operation["responses"]
     answers.pop("422", None)
     (status,) = answers
@@ -72,6 +73,8 @@ def _describe(path: str, method: str, operation: dict[str, Any]) -> None:
         answers[status]["content"] = body
     else:
         answers[status].pop("content", None)
+    if leads_to := links(paths, method, path):
+        answers[status]["links"] = leads_to
     if path == "/readyz":
         answers["503"] = {"description": "broker, database or migrations fail", "content": body}
     if path.startswith(("/v2/", "/operator/")):
