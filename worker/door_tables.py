@@ -228,6 +228,7 @@ authy_users = Table(
     Column("email_sealed", LargeBinary, nullable=False),
     Column("confirmed_at", BigInteger),  # the first right token
     Column("created_at", BigInteger, nullable=False),
+    Index(None, "service_sid", "created_at"),
     Index("uq_authy_users_number", "service_sid", "number_index", unique=True),
     Index("uq_authy_users_entity", "entity_sid", unique=True),
 )

@@ -1,6 +1,6 @@
 """The tables of what was counted per minute. Times are as in `worker.models`."""
 
-from sqlalchemy import BigInteger, Column, Integer, String, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table
 
 from worker.models import metadata
 
@@ -25,6 +25,18 @@ minutes = Table(
     Column("delivered", Integer, nullable=False),
     Column("failed", Integer, nullable=False),
     *(Column(name, Integer, nullable=False) for name in WAITS),
+)
+
+# The same minute by service: as many rows in a month as it has minutes, whatever is sent.
+service_minutes = Table(
+    "service_minutes",
+    metadata,
+    Column("service_sid", String(34), primary_key=True),
+    Column("minute", BigInteger, primary_key=True, autoincrement=False),
+    Column("sms", Integer, nullable=False),
+    Column("calls", Integer, nullable=False),
+    Column("approved", Integer, nullable=False),
+    Index(None, "minute"),
 )
 
 minute_looks = Table(

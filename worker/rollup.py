@@ -14,8 +14,9 @@ from sqlalchemy import Connection, bindparam, case, delete, func, select
 
 from worker import metrics
 from worker.db import Database, now_ms
-from worker.minute_tables import WAIT_BOUNDS, WAITS, minute_looks, minutes
+from worker.minute_tables import WAIT_BOUNDS, WAITS, minute_looks, minutes, service_minutes
 from worker.models import deliveries, verifications
+from worker.states import Channel
 
 log = structlog.get_logger()
 
@@ -28,6 +29,7 @@ AGES = (0, 20, 60, 120, 300, 600, 1200, 3600)
 
 _d, _v, _m, _l = deliveries.c, verifications.c, minutes.c, minute_looks.c
 _WAITED = _d.accepted_at - _d.created_at
+_SENT = {Channel.SMS.value: "sms", Channel.CALL.value: "calls"}
 _BUCKET = case(
     (_d.accepted_at.is_(None), -1),
     *((bound >= _WAITED, i) for i, bound in enumerate(WAIT_BOUNDS)),
@@ -41,21 +43,22 @@ def _of(*states: str) -> Any:
 
 _DELIVERIES = (
     select(
-        *(_d.channel, _v.country, _BUCKET.label("bucket"), func.count().label("deliveries")),
+        *(_d.channel, _v.country, _v.service_sid, _BUCKET.label("bucket")),
+        func.count().label("deliveries"),
         _of("delivered").label("delivered"),
         _of("failed", "undelivered", "expired").label("failed"),
     )
     .join(verifications, _v.sid == _d.verification_sid)
     .where(_d.sid >= bindparam("first"), _d.sid < bindparam("behind"))
-    .group_by(_d.channel, _v.country, _BUCKET)
+    .group_by(_d.channel, _v.country, _v.service_sid, _BUCKET)
 )
 _CODES = (
     select(
-        *(_v.channel, _v.country, func.count().label("codes")),
+        *(_v.channel, _v.country, _v.service_sid, func.count().label("codes")),
         func.sum(case((_v.status == "approved", 1), else_=0)).label("approved"),
     )
     .where(_v.sid >= bindparam("first"), _v.sid < bindparam("behind"))
-    .group_by(_v.channel, _v.country)
+    .group_by(_v.channel, _v.country, _v.service_sid)
 )
 
 
@@ -96,7 +99,7 @@ class Rollup:
     def purge(self) -> None:
         """Forget minutes that are older than the retention."""
         with self._db.begin() as connection:
-            for table in (minutes, minute_looks):
+            for table in (minutes, service_minutes, minute_looks):
                 connection.execute(delete(table).where(table.c.minute < now_ms() - self._keep))
 
     def _count(self, minute: int, seen: int | None) -> None:
@@ -106,9 +109,10 @@ class Rollup:
         with self._db.begin() as connection:
             if not self._claims(connection, minute, seen, now):
                 return  # another relay has just counted it
-            connection.execute(delete(minutes).where(_m.minute == minute))
-            if counted:
-                connection.execute(minutes.insert(), counted)
+            for table, rows in zip((minutes, service_minutes), counted, strict=True):
+                connection.execute(delete(table).where(table.c.minute == minute))
+                if rows:
+                    connection.execute(table.insert(), rows)
 
     def _claims(self, connection: Connection, minute: int, seen: int | None, now: int) -> bool:
         insert = self._db.insert(minute_looks).values(minute=minute, looked_at=now)
@@ -128,22 +132,28 @@ def is_due(minute: int, looked_at: int | None, now: int) -> bool:
     return any(looked_at < at <= now for at in ages)
 
 
-def _counted(connection: Connection, minute: int) -> list[dict[str, Any]]:
-    found: dict[tuple[str, str], dict[str, Any]] = defaultdict(lambda: _empty(minute))
+def _counted(
+    connection: Connection, minute: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of a minute: by place, and by service."""
+    places: dict[tuple[str, str], dict[str, Any]] = defaultdict(lambda: _empty(minute))
+    services: dict[str, dict[str, int]] = defaultdict(lambda: {"sms": 0, "calls": 0, "approved": 0})
     for row in connection.execute(_CODES, _between("VE", minute)).mappings():
-        place = found[row["channel"], row["country"]]
-        place |= {"codes": row["codes"], "approved": row["approved"]}
+        for name in ("codes", "approved"):
+            places[row["channel"], row["country"]][name] += row[name]
+        services[row["service_sid"]]["approved"] += row["approved"]
     for row in connection.execute(_DELIVERIES, _between("VL", minute)).mappings():
-        place = found[row["channel"], row["country"]]
+        place = places[row["channel"], row["country"]]
         for name in ("deliveries", "delivered", "failed"):
             place[name] += row[name]
         if row["bucket"] >= 0:
             place["accepted"] += row["deliveries"]
             place[WAITS[row["bucket"]]] += row["deliveries"]
-    return [
-        {"channel": channel, "country": country, **place}
-        for (channel, country), place in found.items()
-    ]
+        services[row["service_sid"]][_SENT[row["channel"]]] += row["deliveries"]
+    return (
+        [{"channel": one[0], "country": one[1], **place} for one, place in places.items()],
+        [{"service_sid": sid, "minute": minute, **counts} for sid, counts in services.items()],
+    )
 
 
 def _empty(minute: int) -> dict[str, Any]:

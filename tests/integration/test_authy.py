@@ -14,6 +14,7 @@ from tests.acceptance.authenticator import read_picture
 from tests.helpers import at_once, code_of, count, let_time_pass, waiting, wrong_code
 from tests.integration.conftest import ACCOUNT
 from tests.integration.doors import MEGABYTE, TOKEN
+from tests.integration.test_range_limits import listen
 from worker.authy import BadUser, UserRow, users
 from worker.authy.users import IDS
 from worker.db import now_ms
@@ -576,6 +577,7 @@ def test_details_and_statistics(parts: Sendcode, client: TestClient, other: Test
     ask(client, f"sms/{user}")
     ask(client, f"verify/{the_code(parts)}/{user}")
     start(other, via="call")
+    parts.rollup.look()
     details = ask(client, "app/details").json()
     assert details["message"] == "Application information."
     assert details["app"]["name"] == "Example"
@@ -592,6 +594,18 @@ def test_details_and_statistics(parts: Sendcode, client: TestClient, other: Test
         assert counts == (sms, calls, auths)
         assert month["users_count"] == people
         assert stats["app_id"] == ask(one, "app/details").json()["app"]["app_id"]
+
+
+def test_statistics_count_no_deliveries(parts: Sendcode, client: TestClient) -> None:
+    """`app/stats` reads what was counted per minute: no statement of it looks at verifications or
+    deliveries, of which there may be millions in a month."""
+    ask(client, f"sms/{new_user(client)}")
+    parts.rollup.look()
+    statements = listen(parts)
+    assert ask(client, "app/stats").json()["stats"][0]["sms_count"] == 1
+    read = " ".join(statements)
+    assert "service_minutes" in read
+    assert not re.search(r"\b(verifications|deliveries)\b", read)
 
 
 # Who calls

@@ -74,6 +74,26 @@ def test_counts_say_what_the_rows_say(
     assert minutes.counted_at() is not None
 
 
+def by_service(parts: Sendcode) -> dict[str, tuple[int, int, int]]:
+    with parts.db.statement() as connection:
+        sums = "SELECT service_sid, sum(sms), sum(calls), sum(approved) FROM service_minutes"
+        rows = connection.execute(text(f"{sums} GROUP BY service_sid")).all()
+    return {sid: (int(sms), int(calls), int(approved)) for sid, sms, calls, approved in rows}
+
+
+def test_services_are_counted_apart(parts: Sendcode, service: Service, room: Rollup) -> None:
+    """Texts, calls and right codes are counted by service, and again when they have changed."""
+    other = parts.services.create(ACCOUNT, "Other")
+    sids = [start(parts, service, number)[0] for number in NUMBERS[:3]]
+    start(parts, other, NUMBERS[0])
+    parts.verifications.start(ACCOUNT, Start(other.sid, NUMBERS[0], Channel.CALL))
+    room.look()
+    assert by_service(parts) == {service.sid: (3, 0, 0), other.sid: (1, 1, 0)}
+    parts.verifications.check(ACCOUNT, service.sid, code_of(parts, sids[0]), sid=sids[0])
+    room.look()
+    assert by_service(parts)[service.sid] == (3, 0, 1)
+
+
 def test_counted_twice_is_counted_once(
     parts: Sendcode, service: Service, room: Rollup, minutes: Minutes
 ) -> None:

@@ -4,21 +4,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import Select, func, select
 
 from worker.db import Database, now_ms
 from worker.door_tables import authy_users
+from worker.minute_tables import service_minutes
 from worker.models import deliveries, verifications
 from worker.states import Channel
 
 MONTHS = 12
 DAY = 86_400_000  # ms
-_u, _v, _d = authy_users.c, verifications.c, deliveries.c
+_u, _v, _d, _m = authy_users.c, verifications.c, deliveries.c, service_minutes.c
 
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """Counts of one calendar month, UTC. `month` is from 1."""
+    """Counts of one calendar month, UTC. `month` is from 1. A code that came back right counts in
+    the month that it was asked for.
+    """
 
     year: int
     month: int
@@ -85,26 +88,10 @@ def _ms(year: int, month: int) -> int:
 
 
 def _counts(service_sid: str, begin: int, end: int) -> Select[Any]:
-    def within(column: ColumnElement[Any]) -> ColumnElement[bool]:
-        return and_(column >= begin, column < end)
-
-    # What happens to a verification does so within a day: this bounds the look by an index.
-    lived = and_(_v.service_sid == service_sid, _v.created_at >= begin - DAY, _v.created_at < end)
-
-    def sent(channel: Channel) -> Any:
-        joined = deliveries.join(verifications, _v.sid == _d.verification_sid)
-        return (
-            select(func.count())
-            .select_from(joined)
-            .where(lived, _d.channel == channel.value, within(_d.created_at))
-            .scalar_subquery()
-        )
-
-    approved = select(func.count()).where(lived, within(_v.approved_at))
-    users = select(func.count()).where(_u.service_sid == service_sid, within(_u.created_at))
-    return select(
-        sent(Channel.SMS),
-        sent(Channel.CALL),
-        approved.scalar_subquery(),
-        users.scalar_subquery(),
+    """What `worker.rollup` counted, which is bounded by the minutes of a month, and the users."""
+    of_minutes = (_m.service_sid == service_sid, _m.minute >= begin, _m.minute < end)
+    sums = [func.coalesce(func.sum(_m[name]), 0) for name in ("sms", "calls", "approved")]
+    users = select(func.count()).where(
+        _u.service_sid == service_sid, _u.created_at >= begin, _u.created_at < end
     )
+    return select(*sums, users.scalar_subquery()).where(*of_minutes)

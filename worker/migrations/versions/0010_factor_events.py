@@ -1,4 +1,4 @@
-"""What Verify's webhooks are still to be told of factors"""
+"""What Verify's webhooks are still to be told of factors, and minutes by service"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -35,9 +35,25 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_factor_events_next_try_at"), "factor_events", ["next_try_at"])
     op.create_index(op.f("ix_factor_events_created_at"), "factor_events", ["created_at"])
+    op.create_table(
+        "service_minutes",
+        sa.Column("service_sid", sa.String(length=34), nullable=False),
+        sa.Column("minute", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("sms", sa.Integer(), nullable=False),
+        sa.Column("calls", sa.Integer(), nullable=False),
+        sa.Column("approved", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("service_sid", "minute", name=op.f("pk_service_minutes")),
+    )
+    op.create_index(op.f("ix_service_minutes_minute"), "service_minutes", ["minute"])
+    op.create_index(
+        op.f("ix_authy_users_service_sid_created_at"), "authy_users", ["service_sid", "created_at"]
+    )
+    op.execute("DELETE FROM minute_looks")  # the last day is counted again, by service too
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("ix_authy_users_service_sid_created_at"), "authy_users")
+    op.drop_table("service_minutes")
     op.drop_table("factor_events")
     op.drop_column(_HOOKS, "paused_until")
     op.drop_column(_HOOKS, "failures")
