@@ -15,6 +15,7 @@ from worker.labels import check_url
 from worker.models import new_sid
 from worker.outbox import Event
 from worker.paging import Slice, Window, look
+from worker.resealing import reseal
 from worker.statements import require_service
 
 MAX_HOOKS = 10  # of a service
@@ -110,6 +111,20 @@ class Hooks:
         with self._db.statement() as connection:
             if not connection.execute(statement).rowcount:
                 raise NotFoundError("event hook")
+
+    def reseal(self) -> int:
+        """Seal every secret that an older key sealed with the present one; how many.
+
+        :raises KeyMissingError: a key that a row needs is no longer configured
+        """
+        kid = self._keyring.kid
+
+        def remade(row: RowMapping) -> dict[str, Any]:
+            owner = f"hook {row['sid']}"
+            secret = self._keyring.open(row["key_id"], row["secret_sealed"], owner)
+            return {"secret_sealed": self._keyring.seal(kid, secret, owner)}
+
+        return reseal(self._db, event_hooks, kid, remade)
 
     def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         checked = dict(values)

@@ -1,6 +1,7 @@
 """The safe list: numbers that an account vouches for."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, delete, select
 
@@ -10,6 +11,7 @@ from worker.db import Database, now_ms
 from worker.door_tables import safe_numbers
 from worker.errors import ConflictError, InvalidParameterError, NotFoundError
 from worker.models import new_sid
+from worker.resealing import reseal
 from worker.states import Channel
 
 _n = safe_numbers.c
@@ -70,6 +72,22 @@ class SafeList:
         with self._db.statement() as connection:
             if not connection.execute(statement).rowcount:
                 raise NotFoundError("safe-listed number")
+
+    def reseal(self) -> int:
+        """Seal and index every number that an older key did with the present one; how many.
+
+        :raises KeyMissingError: a key that a row needs is no longer configured
+        """
+
+        def remade(row: RowMapping) -> dict[str, Any]:
+            sealed, sid = row["number_sealed"], row["sid"]
+            e164 = self._keyring.open_number(row["key_id"], sealed, sid)
+            return {
+                "number_index": self._keyring.number_index(e164),
+                "number_sealed": self._keyring.seal_number(e164, sid),
+            }
+
+        return reseal(self._db, safe_numbers, self._keyring.kid, remade)
 
     def _is(self, account_sid: str, e164: str) -> tuple[ColumnElement[bool], ...]:
         indexes = self._keyring.number_indexes(e164)

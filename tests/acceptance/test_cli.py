@@ -153,6 +153,7 @@ def test_queues_and_keys(up: Up) -> None:
     assert [(key["kid"], key["writes"]) for key in listed] == [("k1", True)]
     secret = up.secrets["SENDCODE_SECRET_KEYS"].partition(":")[2]
     assert secret not in json.dumps(listed)
+    assert set(result(up, "keys", "reseal")["resealed"].values()) == {0}
     made = result(up, "keys", "generate", "--kid", "k2")
     assert made["entry"].startswith("k2:")
     assert secret not in made["entry"]

@@ -8,9 +8,25 @@ import click
 from sqlalchemy import Table, func, select
 
 from worker.cli.base import Group, json_option, main, output, parts
-from worker.door_tables import authy_users
+from worker.door_tables import authy_users, event_hooks, safe_numbers
 from worker.models import factors, verifications
+from worker.sign_in_tables import operators
 from worker.wiring import Sendcode
+
+SEALED = {
+    "verifications": verifications,
+    "factors": factors,
+    "authy_users": authy_users,
+    "operators": operators,
+    "event_hooks": event_hooks,
+    "safe_numbers": safe_numbers,
+}
+_WORDS = {
+    "authy_users": "Authy users",
+    "operators": "operators' second factors",
+    "event_hooks": "event hooks",
+    "safe_numbers": "safe numbers",
+}
 
 
 @main.group(cls=Group)
@@ -44,8 +60,7 @@ def keys_account() -> None:
 def keys_list() -> None:
     """List the configured keys and how many rows still need each."""
     ours = parts()
-    tables = {"verifications": verifications, "factors": factors, "authy_users": authy_users}
-    counts = {name: _used(ours, table) for name, table in tables.items()}
+    counts = {name: _used(ours, table) for name, table in SEALED.items()}
     kids = [*ours.keyring.kids]
     kids += sorted({kid for used in counts.values() for kid in used} - set(kids))
     rows = [
@@ -57,8 +72,8 @@ def keys_list() -> None:
     output(
         rows,
         "\n".join(
-            f"{row['kid']:<16} {row['verifications']} verifications, {row['factors']} factors,"
-            f" {row['authy_users']} Authy users"
+            f"{row['kid']:<16} "
+            + ", ".join(f"{row[name]} {_WORDS.get(name, name)}" for name in SEALED)
             + (", writes" if row["writes"] else "")
             + (", NOT CONFIGURED: what it sealed cannot be read" if row.get("missing") else "")
             for row in rows
@@ -66,7 +81,24 @@ def keys_list() -> None:
     )
 
 
+@keys.command("reseal")
+@json_option
+def keys_reseal() -> None:
+    """Encrypt with the first key all that an older one did, but for verifications, which go."""
+    ours = parts()
+    done = {
+        "factors": ours.factors.reseal(),
+        "authy_users": ours.authy_users.reseal(),
+        "operators": ours.operators.reseal(),
+        "event_hooks": ours.hooks.reseal(),
+        "safe_numbers": ours.safelist.reseal(),
+    }
+    shown = ", ".join(f"{count} {_WORDS.get(name, name)}" for name, count in done.items())
+    output({"resealed": done}, f"resealed: {shown}")
+
+
 def _used(ours: Sendcode, table: Table) -> dict[str, int]:
-    statement = select(table.c.key_id, func.count()).group_by(table.c.key_id)
+    sealed = table.c.key_id.is_not(None)
+    statement = select(table.c.key_id, func.count()).where(sealed).group_by(table.c.key_id)
     with ours.db.statement() as connection:
         return dict(connection.execute(statement).all())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from worker.audit import Operator as By
@@ -16,6 +16,7 @@ from worker.factors.words import Config
 from worker.models import new_sid
 from worker.operators.passwords import hashed, matches
 from worker.operators.words import Operator, Role, check_name, check_password, check_role
+from worker.resealing import reseal
 from worker.sign_in_tables import operator_links, operator_sessions, operators
 
 MOST = 1000  # operators that are listed
@@ -185,6 +186,19 @@ class Accounts:
             )
             _end_others(connection, operator, keep)
             note(connection, by, "factor", operator.name)
+
+    def reseal(self) -> int:
+        """Seal every second factor's secret that an older key sealed with the present one; how
+        many.
+
+        :raises KeyMissingError: a key that a row needs is no longer configured
+        """
+
+        def remade(row: RowMapping) -> dict[str, Any]:
+            secret = self._keyring.open_secret(row["key_id"], row["totp_sealed"], row["sid"])
+            return {"totp_sealed": self._keyring.seal_secret(secret, row["sid"])}
+
+        return reseal(self._db, operators, self._keyring.kid, remade)
 
     def step_of(self, secret: bytes, code: str) -> int | None:
         """The step whose code this is, by the database's clock; None for a wrong one."""
