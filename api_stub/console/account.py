@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from api_stub.console.guard import Enrolling, Fields, by, parts_of
 from api_stub.console.pages import link, page
-from worker.errors import InvalidParameterError
+from worker.errors import InvalidParameterError, SignInRefusedError
 from worker.operators import Session
 
 router = APIRouter()
@@ -33,6 +33,8 @@ async def set_password(request: Request, session: Enrolling, fields: Fields) -> 
     except InvalidParameterError as error:
         return _page(request, session, wrong=f"The {error.field} password {error.reason}."
                      if error.field == "current" else f"The password {error.reason}.")  # fmt: skip
+    except SignInRefusedError as error:
+        return _page(request, session, wrong=_too_often(error))
     return RedirectResponse(link("/account"), 303)
 
 
@@ -57,6 +59,8 @@ async def accept_factor(request: Request, session: Enrolling, fields: Fields) ->
     except InvalidParameterError as error:
         what = "password" if error.field == "current" else "code"
         return _factor(request, uri, offer, f"The {what} {error.reason}.")
+    except SignInRefusedError as error:
+        return _factor(request, uri, offer, _too_often(error))
     return RedirectResponse(link("/account"), 303)
 
 
@@ -68,6 +72,10 @@ async def end_session(request: Request, session: Enrolling, sid: str) -> Respons
     if sid in own:
         await run_in_threadpool(room.end_session, sid)
     return RedirectResponse(link("/account"), 303)
+
+
+def _too_often(error: SignInRefusedError) -> str:
+    return f"The present password was tried too often: wait {error.retry_after} s."
 
 
 def _page(request: Request, session: Session, wrong: str = "") -> Response:

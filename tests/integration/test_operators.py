@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.helpers import at_once
+from worker.audit import Operator as By
 from worker.errors import ConflictError, InvalidParameterError, NotFoundError, SignInRefusedError
 from worker.operators import Operators, Role
 from worker.operators.tries import ADDRESS, NAME, PAIR
@@ -245,6 +246,25 @@ def test_a_stolen_session_does_not_move_the_second_factor(room: Operators) -> No
             move(wrong)
         assert caught.value.field == "current"
     move(PASSWORD)
+
+
+def test_a_stolen_session_does_not_find_the_password_out(room: Operators) -> None:
+    """Tries of the present password count with those of the sign-in, from the same place: after
+    five the right one is refused, and another place still signs in."""
+    room.add("ann", "admin", PASSWORD)
+    session = room.session(try_in(room, PASSWORD, ""))
+    assert session is not None
+    by = By("ann", HERE)
+    for _ in range(3):
+        with pytest.raises(InvalidParameterError):
+            room.set_password(session.operator, "another password", "wrong!", session.sid, by)
+    for _ in range(2):
+        with pytest.raises(SignInRefusedError):
+            try_in(room, "wrong password!", "")
+    with pytest.raises(SignInRefusedError) as refused:
+        room.set_password(session.operator, "another password", PASSWORD, session.sid, by)
+    assert refused.value.retry_after
+    assert try_in(room, PASSWORD, "", at=THERE)
 
 
 def test_a_new_second_factor_ends_the_other_sessions(room: Operators) -> None:

@@ -1,9 +1,11 @@
 """Every route of the doors is known, and asks who calls or says why it need not."""
 
+import inspect
 import itertools
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 import pytest
@@ -143,7 +145,23 @@ AUTHY = {
     ("POST", "/2010-04-01/Accounts/{api_key}/SMS/Messages/{sms_id}/Feedback.json"),
 }
 AUTHY_PATHS = {path for _, path in AUTHY}
-# What compares a code goes through the one check that counts.
+# What compares a code or a password: `tests/integration/test_guesses.py` guesses on each.
+GUESSED = {
+    ("POST", "/v2/Services/{service_sid}/VerificationCheck"),
+    ("POST", f"{ENTITY}/BackupCodes/Check"),
+    ("POST", f"{ENTITY}/Factors/{{sid}}"),
+    ("POST", f"{ENTITY}/Challenges"),
+    ("POST", f"{ENTITY}/Challenges/{{sid}}"),
+    ("GET", f"{PROTECTED}/verify/{{token}}/{{authy_id}}"),
+    ("GET", f"{PROTECTED}/phones/verification/check"),
+    ("POST", "/console/sign-in"),
+    ("POST", "/console/account/password"),
+    ("POST", "/console/account/factor/accept"),
+}
+# By what name a guess comes in.
+GUESSES = {"Code", "AuthPayload", "verification_code", "token", "code", "password", "current"}
+# A link's key is 256 random bits, and a failure's code says what went wrong: nothing to guess.
+NOT_GUESSED = {("POST", "/console/link"), ("GET", "/console/failures/group")}
 COMPARES = {"/v2/Services/{service_sid}/VerificationCheck", f"{ENTITY}/BackupCodes/Check"}
 # What may show a secret, and what compares a code of an authenticator app.
 SHOWS = {
@@ -253,11 +271,56 @@ def test_the_doors_have_the_routes_they_should() -> None:
     assert paths >= SHOWS | ANSWERS
 
 
+def _console() -> Any:
+    (found,) = [route.app for route in APP.routes if getattr(route, "name", "") == "console"]
+    return found
+
+
+def _words(function: Any, seen: set[Any] | None = None) -> set[str]:
+    """Every string and parameter in a function and in what it calls of its own module."""
+    function, seen = inspect.unwrap(function), set() if seen is None else seen
+    if function in seen:
+        return set()
+    seen.add(function)
+    found, pending = set(inspect.signature(function).parameters), [function.__code__]
+    while pending:
+        code = pending.pop()
+        found |= {const for const in code.co_consts if isinstance(const, str)}
+        pending += [const for const in code.co_consts if isinstance(const, CodeType)]
+        for name in code.co_names:
+            other = function.__globals__.get(name)
+            if isinstance(other, FunctionType) and other.__module__ == function.__module__:
+                found |= _words(other, seen)
+    return found
+
+
+def test_every_route_that_takes_a_guess_is_on_the_list() -> None:
+    """A route of any door whose code reads a code, token or password by name is known: it counts
+    its guesses, or compares nothing."""
+    doors = [("", route) for route in _all_routes()]
+    doors += [("/console", route) for route in _all_routes(_console().routes)]
+    found = {
+        (method, f"{prefix}{route.path}")
+        for prefix, route in doors
+        for method in route.methods or ()
+        if _words(route.endpoint) & GUESSES
+    }
+    assert found == GUESSED | NOT_GUESSED
+
+
+def test_nothing_but_known_files_and_pages_is_served_beside_the_routes() -> None:
+    """What is no route of ours, and so unseen by the tests here, is the document and files."""
+    ours = {type(route) for route in _all_routes()}
+    beside = [r for r in APP.routes if type(r) not in ours and hasattr(r, "path")]
+    assert {r.path for r in beside} == {"/openapi.json", "/static", "/console"}
+    beside = [r for r in _console().routes if type(r) not in ours and hasattr(r, "path")]
+    assert {r.path for r in beside} == {"/static"}
+
+
 def test_every_page_of_the_console_asks_for_a_session() -> None:
     """But for the sign-in and the link each route depends on a session, once, what changes
     something is a POST, and a stranger is sent to the sign-in."""
-    (console,) = [route.app for route in APP.routes if getattr(route, "name", "") == "console"]
-    found = _all_routes(console.routes)
+    found = _all_routes(_console().routes)
     assert len(found) > 20
     client = TestClient(APP, raise_server_exceptions=False, follow_redirects=False)
     for route in found:

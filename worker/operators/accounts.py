@@ -15,6 +15,7 @@ from worker.factors import totp
 from worker.factors.words import Config
 from worker.models import new_sid
 from worker.operators.passwords import hashed, matches
+from worker.operators.tries import Tries
 from worker.operators.words import Operator, Role, check_name, check_password, check_role
 from worker.resealing import reseal
 from worker.sign_in_tables import operator_links, operator_sessions, operators
@@ -122,10 +123,11 @@ class Accounts:
         :param current: the password so far; of no matter where there was none
         :param keep: sid of the session that goes on
         :raises InvalidParameterError: the new one is unusable, or `current` is not the present one
+        :raises SignInRefusedError: passwords were tried too often, here or at the sign-in
         """
         stored = self._row(operator.sid)["password_hash"]
-        if stored is not None and not matches(stored, current):
-            raise InvalidParameterError("current", "is not the present password")
+        if stored is not None:
+            self._require_current(operator, stored, current, by)
         new = hashed(check_password(password, operator.name))
         with self._db.begin() as connection:
             connection.execute(
@@ -168,11 +170,12 @@ class Accounts:
             that was stolen must not move it
         :raises InvalidParameterError: the code or the password is wrong, or the offer none of
             this operator
+        :raises SignInRefusedError: passwords were tried too often, here or at the sign-in
         """
         row = self._row(operator.sid)
         guarded = row["totp_sealed"] is not None and row["password_hash"] is not None
-        if guarded and not matches(row["password_hash"], current):
-            raise InvalidParameterError("current", "is not the present password")
+        if guarded:
+            self._require_current(operator, row["password_hash"], current, by)
         secret = self._offered(operator, offer)
         step = self.step_of(secret, code)
         if step is None:
@@ -186,6 +189,16 @@ class Accounts:
             )
             _end_others(connection, operator, keep)
             note(connection, by, "factor", operator.name)
+
+    def _require_current(self, operator: Operator, stored: str, given: str, by: By | None) -> None:
+        """Whoever has the session knows the password too. Each try counts as one of a sign-in does:
+        a session that was stolen must not find it out.
+        """
+        tries, address = Tries(self._db), by.address if by else ""
+        tries.take(operator.name, address)
+        if not matches(stored, given):
+            raise InvalidParameterError("current", "is not the present password")
+        tries.forget(operator.name, address)
 
     def reseal(self) -> int:
         """Seal every second factor's secret that an older key sealed with the present one; how
