@@ -127,6 +127,24 @@ def test_a_safe_number_passes_and_is_not_counted(tight: Sendcode, example: Servi
     assert named(tight, example, safe) == "range"
 
 
+def test_a_safe_number_passes_a_full_country(tight: Sendcode, example: Service) -> None:
+    """A number on the safe list passes a country whose day is used up, and uses up none of it."""
+    safe = RANGE[7]
+    tight.safelist.add(ACCOUNT, safe)
+    assert named(tight, example, safe) == ""
+    starts = [named(tight, example, f"+44740012{index}000") for index in range(5)]
+    assert starts == ["", "", "", "", "country"]
+    assert named(tight, example, safe) == ""
+
+
+def test_a_safe_number_keeps_its_own_limits(parts: Sendcode, service: Service) -> None:
+    """The safe list lifts what neighbours share: a safe number has as many sends as any other."""
+    safe = RANGE[7]
+    parts.safelist.add(ACCOUNT, safe)
+    most = parts.settings.limit_sends
+    assert [named(parts, service, safe) for _ in range(most + 1)] == [""] * most + ["sends"]
+
+
 def test_a_start_that_is_not_written_is_given_back(
     tight: Sendcode, example: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
