@@ -52,6 +52,7 @@ def make_due(parts: Sendcode) -> None:
         connection.execute(text("UPDATE factor_webhooks SET paused_until = 0"))
 
 
+@pytest.mark.kills("factor-verified-untold")
 def test_the_life_of_a_factor_is_told(
     parts: Sendcode, service: Service, receiver: Receiver
 ) -> None:
@@ -79,6 +80,7 @@ def test_the_life_of_a_factor_is_told(
     assert count(parts, "factor_events") == 0
 
 
+@pytest.mark.kills("factor-event-signed-without-the-url")
 def test_it_has_twilios_form_and_signature(
     parts: Sendcode, service: Service, receiver: Receiver
 ) -> None:
@@ -119,6 +121,7 @@ def test_a_deleted_entity_tells_of_its_factors(
     assert {form["entity_identity"] for form in receiver.forms()} == {USER}
 
 
+@pytest.mark.kills("disabled-factor-webhook-is-told")
 def test_only_what_was_asked_for_by_whom_it_concerns(
     parts: Sendcode, service: Service, receiver: Receiver
 ) -> None:
@@ -133,6 +136,7 @@ def test_only_what_was_asked_for_by_whom_it_concerns(
     assert told(receiver) == [("factor.verified", app.sid)]
 
 
+@pytest.mark.kills("factor-verified-untold")
 def test_the_event_is_part_of_the_change(
     parts: Sendcode, service: Service, receiver: Receiver
 ) -> None:

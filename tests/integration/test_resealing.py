@@ -18,6 +18,7 @@ OTHER_KEY = "b" * 43 + "="
 OLD, NEW = f"k1:{SAMPLE_KEY}", f"k2:{OTHER_KEY}"
 
 
+@pytest.mark.kills("second-factor-not-resealed")
 def test_a_second_factor_survives_a_new_key(make_parts: Callable[..., Sendcode]) -> None:
     """An operator's app signs in under a new key beside the old one, and after it is sealed anew
     under the new one alone; one who has none is left as it is."""

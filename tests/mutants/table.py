@@ -13,6 +13,7 @@ BLOCKS = "tests/integration/test_blocks.py::"
 OPERATING = "tests/integration/test_operating.py::"
 RANGES = "tests/integration/test_range_limits.py::"
 CORRECTNESS = "tests/integration/test_correctness.py::"
+FACTOR_HOOKS = "tests/integration/test_factor_webhooks.py::"
 
 MODEL = "tests/integration/model/test_model.py::test_any_steps_in_any_order_keep_the_promises"
 
@@ -586,5 +587,41 @@ MUTANTS = (
         "if found[3] == 'open' then",
         "if found[3] == 'x' then",
         OPERATING + "test_a_circuit_by_hand",
+    ),
+    _mutant(
+        "factor-verified-untold",
+        "worker/factors/enrol.py",
+        "                    self._note(connection, FactorEvent.VERIFIED, entity, sid)\n",
+        "                    pass\n",
+        FACTOR_HOOKS + "test_the_life_of_a_factor_is_told",
+        FACTOR_HOOKS + "test_the_event_is_part_of_the_change",
+    ),
+    _mutant(
+        "factor-event-signed-without-the-url",
+        "worker/factor_telling.py",
+        "    text = url + ",
+        '    text = "" + ',
+        FACTOR_HOOKS + "test_it_has_twilios_form_and_signature",
+    ),
+    _mutant(
+        "disabled-factor-webhook-is-told",
+        "worker/factor_outbox.py",
+        "        _w.service_sid == service_sid, _w.status == ENABLED\n",
+        "        _w.service_sid == service_sid\n",
+        FACTOR_HOOKS + "test_only_what_was_asked_for_by_whom_it_concerns",
+    ),
+    _mutant(
+        "present-password-uncounted",
+        "worker/operators/accounts.py",
+        "        tries.take(operator.name, address)\n",
+        "",
+        "tests/integration/test_operators.py::test_a_stolen_session_does_not_find_the_password_out",
+    ),
+    _mutant(
+        "second-factor-not-resealed",
+        "worker/operators/accounts.py",
+        'return {"totp_sealed": self._keyring.seal_secret(secret, row["sid"])}',
+        "return {}",
+        "tests/integration/test_resealing.py::test_a_second_factor_survives_a_new_key",
     ),
 )
