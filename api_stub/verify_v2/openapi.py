@@ -194,12 +194,17 @@ def may_be_empty(found: Mapping[str, Any], null: bool = True) -> dict[str, Any]:
         able["anyOf"] = [{"format": able.pop("format")}, {"maxLength": 0}]
     if "enum" in able:
         able["enum"] = [*found["enum"], ""]
+    kinds = [found["type"]]
+    if found["type"] in ("integer", "boolean"):
+        kinds.append("string")
+        able["maxLength"] = 0
     if null:
-        able["type"] = [found["type"], "null"]
+        kinds.append("null")
         if "enum" in able:
             able["enum"].append(None)
         if "anyOf" in able:
             able["anyOf"].append({"type": "null"})
+    able["type"] = kinds if len(kinds) > 1 else found["type"]
     return able
 
 

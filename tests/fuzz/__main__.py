@@ -40,7 +40,8 @@ def _all(up: Up, folder: Path, wanted: int, seed: int) -> bool:
     while done < wanted:
         found = run(up, folder, Size.long(seed))
         done, seed = done + found.requests, seed + 1
-        tell(json.dumps({"requests": done, "seed": found.seed, "answers": found.answers}))
+        figures = {"requests": done, "seed": found.seed, "links": found.links}
+        tell(json.dumps(figures | {"answers": found.answers}))
         if not found.passed:
             tell(found.said)
             return False

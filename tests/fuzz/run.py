@@ -1,6 +1,7 @@
 """One run of schemathesis, as a process of its own: its hooks and settings are global."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -46,6 +47,12 @@ class Found:
     @property
     def requests(self) -> int:
         return sum(self.answers.values())
+
+    @property
+    def links(self) -> str:
+        """Of the document's links, how many were followed."""
+        found = re.search(r"API Links: +(\d+) covered / (\d+) selected", self.said)
+        return " of ".join(found.groups()) if found else ""
 
 
 def run(up: Up, folder: Path, size: Size) -> Found:
