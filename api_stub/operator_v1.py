@@ -19,7 +19,7 @@ from api_stub.verify_v2.openapi import TEXT, filled_in, may_be_empty
 from worker.audit import Operator
 from worker.holds import PauseKind
 from worker.operations import Operations, Outcome
-from worker.operations.bulk import VERBS
+from worker.operations.bulk import MOST_CHOSEN, VERBS
 from worker.operations.forcing import HOUR
 from worker.operations.words import LONGEST
 from worker.records import Filters
@@ -37,6 +37,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "by": {"type": "string", "enum": ["sms", "call"]},
     "kind": {"type": "string", "enum": list(PauseKind)},
     "verb": {"type": "string", "enum": list(VERBS)},
+    "requests": {"type": "array", "items": TEXT, "maxItems": MOST_CHOSEN},
 }
 
 
@@ -186,18 +187,23 @@ async def circuit(request: Request, account: Admin, given: Given) -> JSONRespons
     )
 
 
-@router.post("/bulk", openapi_extra=_body("verb", optional=(*_FILTERS, "by", "override_limits")))
+@router.post(
+    "/bulk",
+    openapi_extra=_body("verb", optional=(*_FILTERS, "requests", "by", "override_limits")),
+)
 async def bulk(request: Request, account: Admin, given: Given) -> JSONResponse:
     """Do `retry`, `resend` (`by` a channel) or `cancel` to all deliveries that match, in the
-    background; `within` is in seconds before now.
+    background; `within` is in seconds before now. With `requests`, a list of sids of deliveries,
+    to those and without filters.
     """
     act, verb, by_channel = _operations(request).bulk, given.required("verb"), given.text("by")
     override, within = bool(given.boolean("override_limits")), given.integer("within")
     texts = {name: given.text(name) for name in _FILTERS[:4]}
     texts["country"] = texts["country"] and texts["country"].upper()
-    filters = Filters(**texts, within=86_400 if within is None else within)
+    chosen = given.texts("requests") if given.given("requests") else None
+    filters = Filters(**texts, within=86_400 if within is None else within, sids=chosen)
     return await _act(
-        *(request, given, ("verb", "by", "override_limits", *_FILTERS)),
+        *(request, given, ("verb", "by", "override_limits", "requests", *_FILTERS)),
         lambda by, **rest: act.start(
             by, verb, filters, channel=by_channel, override_limits=override, **rest
         ),

@@ -38,6 +38,7 @@ class Filters:
 
     :param within: seconds before now
     :param number: E.164 in any spelling
+    :param sids: these deliveries alone, however old
     """
 
     state: str | None = None
@@ -46,6 +47,7 @@ class Filters:
     error_code: str | None = None
     number: str | None = None
     within: int = 86_400
+    sids: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class Records:
         """The sids that a delivery of now may have, from the first on and before the second."""
         with self._db.statement() as connection:
             now = int(connection.execute(select(now_ms())).scalar_one())
-        return sid_at(now - filters.within * 1000), sid_at(now + 1)
+        since = 0 if filters.sids else now - filters.within * 1000
+        return sid_at(since), sid_at(now + 1)
 
     def count(self, filters: Filters, since: str, before: str) -> int:
         """How many match, however many there are: in bounded steps."""
@@ -274,6 +277,8 @@ def _of_number(indexes: Sequence[bytes]) -> Select[Any]:
 
 def _looked_at(filters: Filters, before: str, since: str) -> Select[Any]:
     newest = select(*_OF_DELIVERY).where(_d.sid < before, _d.sid >= since)
+    if filters.sids:
+        newest = newest.where(_d.sid.in_(filters.sids))
     if filters.state in _FAILED:  # literal, so that the partial index applies
         newest = newest.where(text("deliveries.state IN ('failed', 'undelivered', 'expired')"))
     return newest

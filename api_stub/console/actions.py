@@ -4,11 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse
 
 from api_stub.console import guard
 from api_stub.console.guard import Actor, Fields, ForbiddenError, parts_of
-from api_stub.console.pages import page
-from api_stub.console.verbs import UNTIL, VERBS, Verb, values_of
+from api_stub.console.pages import link, page
+from api_stub.console.verbs import OF_CHOSEN, UNTIL, VERBS, Verb, values_of
 from worker.errors import (
     ActionRefusedError,
     BlockedError,
@@ -38,6 +39,23 @@ async def ask(request: Request, session: Actor, name: str) -> Response:
     if verb.typed:
         return _form(request, name, verb, given)
     return await _try(request, session, name, verb, given)
+
+
+@router.get("/chosen")
+def choose(request: Request, session: Actor) -> Response:
+    """Where rows are chosen: what was ticked came by a form, and is in no address."""
+    return RedirectResponse(link("/requests"), 303)
+
+
+@router.post("/chosen")
+async def ask_of_chosen(request: Request, session: Actor, fields: Fields) -> Response:
+    """What would be done to the rows whose boxes are ticked, and a form that asks why."""
+    wanted = OF_CHOSEN.get(fields.get("do", ""))
+    if wanted is None or not fields.get("requests"):
+        raise InvalidParameterError("requests", "tick the boxes of some first")
+    verb = VERBS["bulk"]
+    given = values_of(verb, {**wanted, "requests": fields["requests"]})
+    return await _try(request, session, "bulk", verb, given)
 
 
 @router.post("/act/{name}")

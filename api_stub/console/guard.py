@@ -52,10 +52,14 @@ def by(request: Request, session: Session) -> audit.Operator:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form, each once."""
+    """The fields of a form, each once; the boxes that are ticked under one name, by spaces."""
     if request.method != "POST":
         return {}
-    return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+    found: dict[str, str] = {}
+    for name, value in (await request.form()).multi_items():
+        if isinstance(value, str):
+            found[name] = f"{found[name]} {value}" if name in found else value
+    return found
 
 
 Fields = Annotated[dict[str, str], Depends(form_of)]

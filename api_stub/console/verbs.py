@@ -65,14 +65,25 @@ def _bulk(ops: Operations, by: Operator, given: Given, rest: dict[str, Any]) -> 
     wanted = {name: given.get(name) or None for name in FILTERS}
     within = given.get("within", "")
     seconds = int(within[:8]) if within.isascii() and within.isdigit() else 86_400
-    filters = Filters(**wanted, within=seconds)
+    chosen = given.get("requests", "").split() or None
+    filters = Filters(**wanted, within=seconds, sids=chosen)
     channel, override = given.get("by") or None, _overrides(given)
     return ops.bulk.start(
         by, given["verb"], filters, channel=channel, override_limits=override, **rest
     )
 
 
+def _title_of_bulk(given: Given) -> str:
+    which = "those chosen" if given.get("requests") else "all that match"
+    return f"{_BULK_WORDS.get(given.get('verb', ''), 'Do')} {which}"
+
+
 _BULK_WORDS = {"retry": "Send again", "resend": "Send by the other channel", "cancel": "End"}
+OF_CHOSEN = {
+    "retry": {"verb": "retry"}, "resend": {"verb": "resend", "by": "call"},
+    "cancel": {"verb": "cancel"},
+}  # fmt: skip
+_OF_BULK = ("by", *FILTERS, "within", "requests")
 
 VERBS: dict[str, Verb] = {
     "pause": Verb(
@@ -144,10 +155,10 @@ VERBS: dict[str, Verb] = {
         typed="Number", back="/limits", button="Reset",
     ),
     "bulk": Verb(
-        lambda given: f"{_BULK_WORDS.get(given.get('verb', ''), 'Do')} all that match",
+        _title_of_bulk,
         "In the background, one after another, by the rules that hold for one. It can be stopped.",
         _bulk,
-        takes=("verb", "by", *FILTERS, "within"), override=True, danger=True, back="/bulk",
+        takes=("verb", *_OF_BULK), override=True, danger=True, back="/bulk",
         button="Begin",
     ),
     "stop": Verb(
@@ -164,7 +175,7 @@ def values_of(verb: Verb, given: Given) -> dict[str, str]:
 
     :raises InvalidParameterError: one is missing
     """
-    optional = {"by", *FILTERS, "within"} if "verb" in verb.takes else set()
+    optional = set(_OF_BULK) if "verb" in verb.takes else set()
     found = {name: given.get(name, "") for name in verb.takes}
     for name, value in found.items():
         if not value and name not in optional:

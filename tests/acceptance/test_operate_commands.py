@@ -80,6 +80,9 @@ def test_bulk(up: Up) -> None:
     job = result(up, *words, "--yes")
     assert (job["state"], job["done"], job["failed"]) == ("done", 2, 0)
     assert result(up, "bulk", "list")[0] == job
+    named = [word for row in up.rows(failed) for word in ("--request", row["sid"])]
+    chosen = result(up, "bulk", "retry", *named, *WHY, "--dry-run")
+    assert (chosen["after"]["total"], chosen["after"]["chosen"]) == (2, 2)
     assert result(up, "bulk", "stop", job["sid"], *WHY)["result"] == "unchanged"
     assert [up.wait(to)["to"] for to in numbers] == list(numbers)
 

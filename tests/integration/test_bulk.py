@@ -142,6 +142,39 @@ def test_a_job_can_be_stopped(parts: Sendcode, service: Service, provider: Stand
     assert count(parts, "deliveries") == 6
 
 
+def test_those_chosen_and_no_others(parts: Sendcode, service: Service, provider: Standin) -> None:
+    """A job of chosen deliveries does each of them once, however old it is, and nothing else; of
+    those that are gone it tells by its count, and each has its own entry in the log."""
+    sids = fail(parts, service, provider, 4)
+    old = fail_long_ago(parts, service, provider)
+    gone = "VL" + "0" * 32
+    chosen = Filters(sids=(sids[0], sids[2], sids[2], old, gone))
+    told = parts.operations.bulk.start(ANN, "retry", chosen, "why", dry_run=True)
+    assert told.after is not None
+    assert (told.result, told.after["total"], told.after["chosen"]) == ("would", 3, 4)
+    assert (parts.operations.bulk.all(), audited(parts)) == ([], [])
+    job = finish(parts, begin(parts, "cancel", chosen))
+    assert (job.state, job.total, job.done) == ("done", 3, 2), "the old one had ended"
+    ended = [one.target for one in audited(parts) if one.action == "cancel"]
+    owners = {delivery(parts, sid).verification_sid for sid in (sids[0], sids[2])}
+    assert (len(ended), set(ended)) == (2, owners)
+
+
+def fail_long_ago(parts: Sendcode, service: Service, provider: Standin) -> str:
+    """The sid of a delivery of the year 2001, whose verification has ended."""
+    sid = delivery_of(parts, service, "+447400199999")
+    provider.script.append((400, 21610, {}))
+    parts.dispatch.deliver([sid])
+    values = {"old": "VL00e8d4a51000" + sid[14:], "sid": sid}
+    owner = {"owner": delivery(parts, sid).verification_sid}
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE deliveries SET sid = :old WHERE sid = :sid"), values)
+        connection.execute(
+            text("UPDATE verifications SET status = 'expired' WHERE sid = :owner"), owner
+        )
+    return values["old"]
+
+
 def test_it_cancels_and_switches_channels(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -194,6 +227,10 @@ def test_what_cannot_be_a_job(parts: Sendcode) -> None:
         ("retry", Filters(state="lost"), None),
         ("retry", Filters(channel="fax"), None),
         ("retry", Filters(country="Britain"), None),
+        ("retry", Filters(sids=()), None),
+        ("retry", Filters(sids=("VE" + "0" * 32,)), None),
+        ("retry", Filters(sids=("VL" + "0" * 32,) * 501), None),
+        ("retry", Filters(sids=("VL" + "0" * 32,), state="failed"), None),
     ):
         with pytest.raises(InvalidParameterError):
             act.start(ANN, verb, filters, "why", channel=channel)

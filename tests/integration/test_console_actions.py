@@ -157,6 +157,30 @@ def test_circuits_by_hand(parts: Sendcode, olga: TestClient) -> None:
     assert (circuit.state, circuit.forced) == ("open", True)
 
 
+def test_the_rows_that_are_ticked(parts: Sendcode, service: Service, olga: TestClient) -> None:
+    """Ticked rows are a form of the page: it leads to a trial with their count and a question
+    why, and then to a job of them alone. A viewer has no boxes, and no form of theirs is taken."""
+    sids = [start(parts, service, to) for to in (FRENCH, "+33612345679", "+33612345680")]
+    listed = olga.get("/console/requests").text
+    assert [f'value="{sid}"' in listed for sid in sids] == [True] * 3
+    fields = {**Page(listed).form("/console/chosen").fields, "do": "cancel", "requests": sids[:2]}
+    tried = olga.post("/console/chosen", data=fields)
+    assert "2 of the 2 chosen deliveries" in tried.text
+    assert parts.operations.bulk.all() == []
+    form = Page(tried.text).form("/console/act/bulk")
+    made = olga.post(form.action, data={**form.fields, "reason": "a drill"})
+    assert "Done" in made.text
+    (job,) = parts.operations.bulk.all()
+    assert (sorted(job.filters["sids"]), job.reason) == (sorted(sids[:2]), "a drill")
+    assert "2 chosen one by one" in olga.get(f"/console/bulk/{job.sid}").text
+    assert olga.post("/console/chosen", data={**fields, "requests": []}).status_code == 400
+    assert olga.post("/console/chosen", data={**fields, "csrf": "x"}).status_code == 403
+    vic = signed_in(parts, "vic", Role.VIEWER)
+    assert 'name="requests"' not in vic.get("/console/requests").text
+    assert vic.post("/console/chosen", data={**fields, "csrf": token(vic)}).status_code == 403
+    assert len(parts.operations.bulk.all()) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [

@@ -77,6 +77,22 @@ def test_circuits_and_bulk(parts: Sendcode, service: Service) -> None:
     refused(client.get("/operator/v1/bulk/OJ" + "0" * 32), 404, 20404)
 
 
+def test_bulk_of_those_named(parts: Sendcode, service: Service) -> None:
+    """`requests` names deliveries in place of filters; an empty list is not all that match."""
+    client = door(parts)
+    sids = [delivery_of(parts, service, f"+4474001{n:05}") for n in range(3)]
+    told = done(client, "bulk", verb="cancel", requests=sids[:2], dry_run=True)
+    assert (told["after"]["total"], told["after"]["chosen"]) == (2, 2)
+    sid = done(client, "bulk", verb="cancel", requests=sids[:2])["target"]
+    assert parts.operations.bulk.tick()
+    job = client.get(f"/operator/v1/bulk/{sid}").json()
+    assert (job["done"], sorted(job["filters"]["sids"])) == (2, sorted(sids[:2]))
+    assert [delivery(parts, one).state for one in sids] == ["canceled", "canceled", "queued"]
+    assert count(parts, "verifications WHERE status = 'canceled'") == 2
+    assert post(client, "bulk", verb="cancel", requests=[]).status_code == 400
+    assert post(client, "bulk", verb="cancel", requests=sids, state="queued").status_code == 400
+
+
 def test_the_log_names_the_key(parts: Sendcode) -> None:
     """An entry names the API key that acted and the address it came from; `before` goes on."""
     key, secret = parts.api_keys.create(ACCOUNT, "night shift", ["admin"])

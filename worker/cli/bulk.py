@@ -22,7 +22,7 @@ LOOK_EVERY = 0.5  # seconds
 
 @main.group(cls=Group)
 def bulk() -> None:
-    """Do something to all deliveries that match, in the background."""
+    """Do something to all deliveries that match or are named, in the background."""
 
 
 _reason = click.option("--reason", required=True, help="Why; it is kept in the audit log.")
@@ -33,6 +33,11 @@ _options = (
     click.option("--country", help="ISO code, such as GB."),
     click.option("--error", "error_code", help="The provider's code, or our word."),
     click.option("--since", "within", type=Span(), default="24h", show_default=True),
+    click.option(
+        *("--request", "requests"),
+        multiple=True,
+        help="One delivery's sid (VL…), several times for several, in place of filters.",
+    ),
     click.option("--yes", is_flag=True, help="Do not ask."),
     click.option("--wait/--no-wait", default=True, help="Watch until it ends, or not."),
     _reason,
@@ -80,10 +85,11 @@ def _start(
     reason: str,
     dry_run: bool,
     country: str | None,
+    requests: tuple[str, ...],
     **filters: Any,
 ) -> None:
     ours = parts()
-    wanted = Filters(country=country and country.upper(), **filters)
+    wanted = Filters(country=country and country.upper(), sids=requests or None, **filters)
     counted = ours.operations.bulk.start(me(), verb, wanted, reason, **values, dry_run=True)
     total = (counted.after or {})["total"]
     if dry_run or not total:

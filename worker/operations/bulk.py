@@ -1,4 +1,4 @@
-"""Bulk: a verb on all deliveries that match, in the background, in the relay's process.
+"""Bulk: a verb on deliveries that match or were chosen, in the background, in the relay's process.
 
 A job is a row with a cursor. Whoever holds its lease does the next one and moves the cursor, so a
 relay that dies is followed by another, and stopping takes effect at the next one. Deliveries that
@@ -7,7 +7,7 @@ come after the job was made do not match, which the new ones of a retry would.
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,9 +32,11 @@ from worker.states import Channel, DeliveryState
 log = structlog.get_logger()
 
 VERBS = ("retry", "resend", "cancel")
+MOST_CHOSEN = 500  # deliveries that are named one by one
 BATCH = 50  # deliveries that one look finds
 TICK = 1.0  # seconds between two looks for a job
 LEASE = 5_000  # ms; one delivery takes less, and each renews it
+_SID = re.compile(r"VL[0-9a-f]{32}", re.ASCII)
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _ERROR = re.compile(r"[0-9]{1,6}|[a-z][a-z0-9_]{0,31}", re.ASCII)
 _j = bulk_jobs.c
@@ -78,7 +80,7 @@ class BulkJob:
 
     :param verb: `retry`, `resend` or `cancel`
     :param options: of a resend the `channel`; `override_limits`
-    :param filters: as `worker.records.Filters`, without a number
+    :param filters: as `worker.records.Filters`, without a number; of chosen ones their `sids`
     :param state: `running`, `done` or `stopped`
     :param total: what matched when it was made; what has changed since is passed over
     :param unchanged: nothing had to be done
@@ -141,6 +143,8 @@ class Bulk:
         """Have a verb done to all deliveries that match now; its sid is the target, the count is
         in `after`. A dry run counts.
 
+        :param filters: with `sids`, up to `MOST_CHOSEN` deliveries that were chosen, and no other
+            filter; of those that are gone none is made of
         :param channel: of a resend
         :raises InvalidParameterError: no such verb or channel, no reason, an unusable filter, or
             one by number, whose few deliveries are for `Sending`
@@ -159,8 +163,8 @@ class Bulk:
         since, before = self._records.window(filters)
         total = self._records.count(filters, since, before)
         options = {"channel": channel, "override_limits": override_limits}
-        shown = {name: value for name, value in asdict(filters).items() if value is not None}
-        after = {"verb": verb, "total": total, "filters": shown, **options}
+        shown = _shown(filters)
+        after = {"verb": verb, "total": total, **_told(filters, shown), **options}
         if dry_run or not total:
             result = Result.WOULD if dry_run else Result.UNCHANGED
             return Outcome(f"bulk.{verb}", "-", result, after=after)
@@ -313,6 +317,29 @@ def _check(filters: Filters) -> None:
     for name, (value, known) in words.items():
         if value is not None and not known:
             raise InvalidParameterError(name, "is nothing that a delivery can have")
+    if filters.sids is not None:
+        _check_chosen(filters.sids, any(value for value, _ in words.values()))
+
+
+def _check_chosen(sids: Sequence[str], filtered: bool) -> None:
+    if filtered:
+        raise InvalidParameterError("Requests", "are chosen, so no filter goes with them")
+    if not 1 <= len(sids) <= MOST_CHOSEN:
+        raise InvalidParameterError("Requests", f"choose from 1 to {MOST_CHOSEN}")
+    if not all(_SID.fullmatch(sid) for sid in sids):
+        raise InvalidParameterError("Requests", "must be sids of deliveries (VL…)")
+
+
+def _shown(filters: Filters) -> dict[str, Any]:
+    """What is kept with the job."""
+    if filters.sids is not None:
+        return {"sids": sorted(set(filters.sids), reverse=True)}
+    return {name: value for name, value in asdict(filters).items() if value is not None}
+
+
+def _told(filters: Filters, shown: dict[str, Any]) -> dict[str, Any]:
+    """What the audit log says of them: each of those chosen has an entry of its own."""
+    return {"filters": shown} if filters.sids is None else {"chosen": len(shown["sids"])}
 
 
 def _job(row: RowMapping) -> BulkJob:

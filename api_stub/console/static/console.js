@@ -79,6 +79,29 @@ if (button) {
   show("on");
 }
 
+// How many rows are ticked, and one box for all of them.
+function counted() {
+  const form = document.getElementById("chosen");
+  if (!form) return;
+  const boxes = [...document.querySelectorAll('input[form="chosen"]')];
+  const ticked = boxes.filter((one) => one.checked).length;
+  form.querySelector(".count").textContent = `Those ticked (${ticked}):`;
+  for (const one of form.querySelectorAll("button")) one.disabled = !ticked;
+  const head = document.querySelector("th.tick");
+  let all = head.querySelector("input");
+  if (!all) {
+    all = Object.assign(document.createElement("input"), { type: "checkbox", ariaLabel: "Tick all of this page" });
+    all.addEventListener("change", () => boxes.forEach((one) => { one.checked = all.checked; }));
+    head.append(all);
+  }
+  all.checked = ticked === boxes.length;
+  all.indeterminate = ticked > 0 && ticked < boxes.length;
+}
+document.addEventListener("change", counted);
+document.addEventListener("htmx:afterSettle", counted);
+window.addEventListener("pageshow", counted);
+counted();
+
 const theme = document.querySelector("form.theme");
 if (theme) {
   theme.querySelector("button").hidden = true;
