@@ -20,9 +20,11 @@ from worker.audit import Operator
 from worker.holds import PauseKind
 from worker.operations import Operations, Outcome
 from worker.operations.bulk import MOST_CHOSEN, VERBS
+from worker.operations.discarding import Which
 from worker.operations.forcing import HOUR
 from worker.operations.words import LONGEST
 from worker.records import Filters
+from worker.states import DELIVERY_QUEUES
 
 router = APIRouter(prefix="/operator/v1", tags=["Operators"])
 JobSid = Annotated[str, Path(pattern=r"^OJ[0-9a-f]{32}$")]
@@ -36,6 +38,8 @@ _KINDS: dict[str, dict[str, Any]] = {
     "channel": {"type": "string", "enum": ["sms", "call"]},
     "by": {"type": "string", "enum": ["sms", "call"]},
     "kind": {"type": "string", "enum": list(PauseKind)},
+    "queue": {"type": "string", "enum": list(DELIVERY_QUEUES)},
+    "which": {"type": "string", "enum": list(Which)},
     "verb": {"type": "string", "enum": list(VERBS)},
     "requests": {"type": "array", "items": TEXT, "maxItems": MOST_CHOSEN},
 }
@@ -105,6 +109,24 @@ async def cancel(request: Request, account: Admin, given: Given) -> JSONResponse
     """End a verification."""
     act, sid = _operations(request).sending, given.required("sid")
     return await _act(request, given, ("sid",), lambda by, **rest: act.cancel(by, sid, **rest))
+
+
+@router.post("/discard", openapi_extra=_body("sid"))
+async def discard(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Drop a delivery that waits."""
+    act, sid = _operations(request).discarding, given.required("sid")
+    return await _act(request, given, ("sid",), lambda by, **rest: act.one(by, sid, **rest))
+
+
+@router.post("/queues/discard", openapi_extra=_body("queue", "which"))
+async def discard_queue(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Drop what waits in a queue: what is `expired`, or `all`."""
+    act = _operations(request).discarding
+    name, which = given.required("queue"), given.required("which")
+    return await _act(
+        *(request, given, ("queue", "which")),
+        lambda by, **rest: act.queue(by, name, which, **rest),
+    )
 
 
 @router.post("/reveal", openapi_extra=_body("sid"))

@@ -92,6 +92,7 @@ RECEIPT_MAY_FOLLOW: dict[DeliveryState, frozenset[DeliveryState]] = {
 
 
 BLOCKED = "blocked"  # our error code for a delivery to a number that an operator has blocked
+DISCARDED = "discarded"  # our error code for a delivery that an operator has dropped unsent
 NO_RECEIPT = "no_receipt"  # our error code for an accepted delivery nobody reported on
 
 

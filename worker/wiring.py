@@ -36,6 +36,7 @@ from worker.minutes import Minutes
 from worker.operations import Operations
 from worker.operations.blocks import Blocks
 from worker.operations.bulk import Bulk
+from worker.operations.discarding import Discarding
 from worker.operations.forcing import Forcing
 from worker.operations.numbers import Numbers
 from worker.operations.pauses import Pauses
@@ -254,6 +255,7 @@ class Sendcode:
             pauses=Pauses(self.db, self.holds, [sender.name for sender in senders]),
             blocks=Blocks(self.db, self.keyring, self.holds),
             sending=sending,
+            discarding=Discarding(self.db, s),
             numbers=Numbers(self.db, self.keyring, self.limits, s, find),
             circuits=Forcing(self.db, self.circuits, senders),
             bulk=Bulk(self.db, self.records, sending),

@@ -83,6 +83,7 @@ OF_CHOSEN = {
     "retry": {"verb": "retry"}, "resend": {"verb": "resend", "by": "call"},
     "cancel": {"verb": "cancel"},
 }  # fmt: skip
+_WHICH = {"expired": "the expired", "all": "all of it"}
 _OF_BULK = ("by", *FILTERS, "within", "requests")
 
 VERBS: dict[str, Verb] = {
@@ -127,6 +128,20 @@ VERBS: dict[str, Verb] = {
         "Its code can no longer be checked or sent.",
         lambda ops, by, given, rest: ops.sending.cancel(by, given["sid"], **rest),
         takes=("sid",), danger=True, back="/requests/{sid}", button="End it",
+    ),
+    "discard": Verb(
+        lambda given: "Drop the message unsent",
+        "It waits, and is not sent: it fails as discarded. Its code can still be checked, and be"
+        " sent again. What a worker holds is not dropped.",
+        lambda ops, by, given, rest: ops.discarding.one(by, given["sid"], **rest),
+        takes=("sid",), danger=True, back="/requests/{sid}", button="Drop it",
+    ),
+    "discard-queue": Verb(
+        lambda given: f"Drop what waits in {given.get('queue')}: {_WHICH.get(given['which'], '?')}",
+        "It is not sent, now or later. What a worker holds, and what may have been sent, is left.",
+        lambda ops, by, given, rest: ops.discarding.queue(
+            by, given["queue"], given["which"], **rest),
+        takes=("queue", "which"), danger=True, back="/queues", button="Drop it",
     ),
     "reveal": Verb(
         lambda given: "Show the whole number",

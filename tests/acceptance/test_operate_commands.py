@@ -87,6 +87,22 @@ def test_bulk(up: Up) -> None:
     assert [up.wait(to)["to"] for to in numbers] == list(numbers)
 
 
+def test_what_waits_is_dropped(up: Up, to: str) -> None:
+    """`discard` drops one that a pause keeps, and then all of its queue."""
+    result(up, "pause", "queue", "call", *WHY)
+    try:
+        sid = up.start_code(to, channel="call")["sid"]
+        dropped = result(up, "discard", sid, *WHY)
+        assert (dropped["result"], dropped["after"]["state"]) == ("done", "failed")
+        other = up.start_code("+447700900303", channel="call")["sid"]
+        assert result(up, "discard", "call", "--all", *WHY, "--dry-run")["after"]["total"] == 1
+        assert result(up, "discard", "call", "--all", *WHY)["after"]["total"] == 1
+        shown = result(up, "show", other)["deliveries"][0]
+        assert (shown["state"], shown["error_code"]) == ("failed", "discarded")
+    finally:
+        result(up, "resume", "queue", "call", *WHY)
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -95,6 +111,8 @@ def test_bulk(up: Up) -> None:
         (("pause", "country", "FR"), USAGE),
         (("pause", "country", "XX", *WHY), USAGE),
         (("block", "nonsense", *WHY), USAGE),
+        (("discard", "sms", *WHY), USAGE),
+        (("discard", "VL" + "0" * 32, "--all", *WHY), USAGE),
     ],
 )
 def test_what_cannot_be_done(up: Up, words: tuple[str, ...], code: int) -> None:

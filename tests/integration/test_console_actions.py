@@ -104,6 +104,23 @@ def test_one_code_again_and_its_end(parts: Sendcode, service: Service, olga: Tes
     assert parts.records.timeline(found["sid"])["status"] == "canceled"
 
 
+def test_what_waits_is_dropped(parts: Sendcode, service: Service, olga: TestClient) -> None:
+    """A request's page drops the delivery that waits; the queues' page drops what waits in one,
+    after a trial that counts."""
+    sid, other = start(parts, service), start(parts, service, FRENCH)
+    owner = parts.records.find(sid)
+    path = Page(olga.get(f"/console/requests/{owner}").text).link("Drop it unsent")
+    assert "Done" in confirm(olga, path).text
+    assert "an operator has dropped it" in olga.get(f"/console/requests/{owner}").text
+    page = Page(olga.get("/console/queues").text)
+    assert "Nothing to do" in confirm(olga, page.link("Discard expired of sms")).text
+    path = page.link("Discard all of sms")
+    assert "1 delivery matches" in olga.get(path).text
+    assert "Done" in confirm(olga, path).text
+    (record,) = parts.records.timeline(parts.records.find(other))["deliveries"]
+    assert (record["state"], record["error_code"]) == ("failed", "discarded")
+
+
 def test_the_number_is_shown_once_and_written_down(
     parts: Sendcode, service: Service, olga: TestClient
 ) -> None:

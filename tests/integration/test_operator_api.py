@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.helpers import count, delivery
 from tests.integration.conftest import ACCOUNT
@@ -106,6 +107,22 @@ def test_the_log_names_the_key(parts: Sendcode) -> None:
     assert [one["target"] for one in rest] == ["country GB"]
 
 
+def test_what_waits_is_discarded(parts: Sendcode, service: Service) -> None:
+    """One delivery, or a queue's; one that a worker holds is refused with 409 and the reason."""
+    client = door(parts)
+    sids = [delivery_of(parts, service, f"+4474001{n:05}") for n in range(3)]
+    assert done(client, "discard", sid=sids[0])["after"]["state"] == "failed"
+    with parts.db.begin() as connection:
+        connection.execute(
+            text("UPDATE deliveries SET state = 'sending' WHERE sid = :sid"), {"sid": sids[1]}
+        )
+    answer = post(client, "discard", sid=sids[1])
+    refused(answer, 409, 20409)
+    assert answer.json()["details"] == {"reason": "being_sent"}
+    assert done(client, "queues/discard", queue="sms", which="all")["after"]["total"] == 1
+    assert [delivery(parts, sid).state for sid in sids] == ["failed", "sending", "failed"]
+
+
 def test_dry_runs_change_nothing(parts: Sendcode, service: Service) -> None:
     """With dry_run every verb answers what it would do, and does nothing."""
     client, sid = door(parts), delivery_of(parts, service)
@@ -118,6 +135,8 @@ def test_dry_runs_change_nothing(parts: Sendcode, service: Service) -> None:
         "cancel": {"sid": sid},
         "reveal": {"sid": sid},
         "bulk": {"verb": "retry"},
+        "discard": {"sid": sid},
+        "queues/discard": {"queue": "sms", "which": "all"},
     }
     for verb, body in bodies.items():
         assert done(client, verb, dry_run=True, **body)["result"] == "would", verb
@@ -138,6 +157,8 @@ def test_dry_runs_change_nothing(parts: Sendcode, service: Service) -> None:
         ("circuit", {"sender": "nobody", "channel": "sms", "state": "open"}),
         ("circuit", {"sender": "main", "channel": "sms", "state": "ajar"}),
         ("bulk", {"verb": "delete"}),
+        ("queues/discard", {"queue": "relay", "which": "all"}),
+        ("queues/discard", {"queue": "sms"}),
         ("bulk", {"verb": "resend"}),
     ],
 )

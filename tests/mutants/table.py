@@ -10,6 +10,8 @@ SENDERS = "tests/integration/test_senders.py::"
 GUARDS = "tests/integration/test_guards.py::"
 PAUSES = "tests/integration/test_pauses.py::"
 BLOCKS = "tests/integration/test_blocks.py::"
+BULK = "tests/integration/test_bulk.py::"
+DISCARDING = "tests/integration/test_discarding.py::"
 OPERATING = "tests/integration/test_operating.py::"
 RANGES = "tests/integration/test_range_limits.py::"
 CORRECTNESS = "tests/integration/test_correctness.py::"
@@ -545,6 +547,27 @@ MUTANTS = (
         "return connection.execute(vouched).first() is None",
         "return True",
         BLOCKS + "test_the_safe_list_opens_a_prefix_and_no_number",
+    ),
+    _mutant(
+        "dropped-while-a-worker-holds-it",
+        "worker/operations/discarding.py",
+        "        _d.state == DeliveryState.QUEUED,\n        *_UNSENT,",
+        "        *_UNSENT,",
+        DISCARDING + "test_one_taken_since_it_was_looked_at_is_not_dropped",
+    ),
+    _mutant(
+        "dropped-with-its-outcome-unknown",
+        "worker/operations/discarding.py",
+        "_UNSENT = (_d.doubts == 0, _d.accepted_at.is_(None))",
+        "_UNSENT = (_d.accepted_at.is_(None),)",
+        DISCARDING + "test_what_is_being_sent_is_not_dropped",
+    ),
+    _mutant(
+        "none-chosen-is-all-that-match",
+        "worker/operations/bulk.py",
+        "    if not 1 <= len(sids) <= MOST_CHOSEN:",
+        "    if len(sids) > MOST_CHOSEN:",
+        BULK + "test_what_cannot_be_a_job",
     ),
     _mutant(
         "retried-beside-a-newer-one",

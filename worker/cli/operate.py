@@ -7,9 +7,10 @@ import click
 from worker.cli.acting import action, me, override, told, until
 from worker.cli.base import Group, json_option, main, output, parts, with_times
 from worker.cli.lines import ago, left, pause_line
+from worker.errors import InvalidParameterError
 from worker.holds import PauseKind
 from worker.operations.forcing import AUTO, HOUR
-from worker.states import Channel
+from worker.states import DELIVERY_QUEUES, Channel
 
 _KINDS = click.Choice([kind.value for kind in PauseKind])
 _CHANNELS = click.Choice([channel.value for channel in Channel])
@@ -42,6 +43,22 @@ def resend(sid: str, channel: str, override_limits: bool, reason: str, dry_run: 
 def cancel(sid: str, reason: str, dry_run: bool) -> None:
     """End the verification of SID: its code can no longer be checked or sent."""
     told(parts().operations.sending.cancel(me(), sid, reason, dry_run=dry_run))
+
+
+@main.command()
+@click.argument("what")
+@click.option("--expired", "which", flag_value="expired", help="Of a queue what is dead anyway.")
+@click.option("--all", "which", flag_value="all", help="Of a queue all that waits.")
+@action
+def discard(what: str, which: str | None, reason: str, dry_run: bool) -> None:
+    """Drop WHAT unsent: a delivery that waits (VL…), or what waits in a queue such as sms."""
+    act, is_queue = parts().operations.discarding, what in DELIVERY_QUEUES
+    if is_queue != (which is not None):
+        raise InvalidParameterError("--expired or --all", "goes with a queue, and with it alone")
+    if is_queue:
+        told(act.queue(me(), what, which or "", reason, dry_run=dry_run))
+    else:
+        told(act.one(me(), what, reason, dry_run=dry_run))
 
 
 @main.command()

@@ -7,6 +7,7 @@ done twice or by two at once.
 from worker.audit import Audit
 from worker.operations.blocks import Block, Blocks
 from worker.operations.bulk import Bulk, BulkJob
+from worker.operations.discarding import Discarding
 from worker.operations.forcing import Forcing
 from worker.operations.numbers import Numbers
 from worker.operations.pauses import Pause, Pauses
@@ -22,6 +23,7 @@ class Operations:
         pauses: Pauses,
         blocks: Blocks,
         sending: Sending,
+        discarding: Discarding,
         numbers: Numbers,
         circuits: Forcing,
         bulk: Bulk,
@@ -30,6 +32,7 @@ class Operations:
         self.pauses = pauses
         self.blocks = blocks
         self.sending = sending
+        self.discarding = discarding
         self.numbers = numbers
         self.circuits = circuits
         self.bulk = bulk
