@@ -30,6 +30,7 @@ from worker.fallback import Fallback
 from worker.holds import Holds
 from worker.models import deliveries, number_guards, receipts, requests, verifications
 from worker.operations import Operations
+from worker.operators import Operators
 from worker.outbox import Event, note
 from worker.queues import PUBLISHED_AT, depth, oldest_waiting
 from worker.settings import Settings
@@ -205,6 +206,7 @@ class Relay:
         ask_about: Callable[[Sequence[str]], object],
         holds: Holds,
         operations: Operations,
+        operators: Operators,
     ) -> None:
         self._db = db
         self._broker = broker
@@ -214,6 +216,7 @@ class Relay:
         self._ask_about = ask_about
         self._holds = holds
         self._operations = operations
+        self._operators = operators
 
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop` is set. A database or broker that is away is tried again."""
@@ -335,7 +338,8 @@ class Relay:
             if gone < BATCH:
                 break
         factors.purge(self._db, age)
-        self._operations.purge()
+        self._operations.purge(age)
+        self._operators.purge()
         with self._db.begin() as connection:
             connection.execute(
                 delete(requests).where(requests.c.created_at < then_ms() - REQUEST_HOLDS)

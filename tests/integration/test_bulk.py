@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.helpers import at_once, count, delivery
-from tests.integration.operating import ADMIN, ANN, audited, delivery_of
+from tests.integration.operating import ADMIN, ANN, audited, delivery_of, make_relay
 from tests.standin import Standin
 from worker.errors import ActionRefusedError, InvalidParameterError, NotFoundError
 from worker.operations import BulkJob
@@ -211,6 +211,20 @@ def test_one_that_breaks_keeps_no_other_back(
         )
     job = finish(parts, begin(parts))
     assert (job.state, job.done, job.failed) == ("done", 2, 1)
+
+
+def test_old_jobs_are_purged(parts: Sendcode, service: Service, provider: Standin) -> None:
+    """The relay deletes a job once it ended longer ago than other rows are kept, and none that
+    runs or ended since."""
+    fail(parts, service, provider, 2)
+    old, young, running = finish(parts, begin(parts)), finish(parts, begin(parts)), begin(parts)
+    with parts.db.begin() as connection:
+        change = "UPDATE bulk_jobs SET ended_at = ended_at - :ms WHERE sid = :sid"
+        month = parts.settings.retention_days * 86_400_000
+        connection.execute(text(change), {"ms": month + 1, "sid": old.sid})
+        connection.execute(text(change), {"ms": month - 60_000, "sid": young.sid})
+    make_relay(parts).purge()
+    assert {job.sid for job in parts.operations.bulk.all()} == {young.sid, running}
 
 
 def test_what_cannot_be_a_job(parts: Sendcode) -> None:

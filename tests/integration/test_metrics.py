@@ -78,6 +78,7 @@ def relay(parts: Sendcode) -> Relay:
         *(parts.db, parts.redis, parts.settings, parts.publish, parts.fallback, parts.ask_about),
         holds=parts.holds,
         operations=parts.operations,
+        operators=parts.operators,
     )
 
 

@@ -92,6 +92,7 @@ def relay() -> None:
         *(ours.db, ours.redis, ours.settings, ours.publish, ours.fallback, ours.ask_about),
         holds=ours.holds,
         operations=ours.operations,
+        operators=ours.operators,
     ).run(stop)
 
 

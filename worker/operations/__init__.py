@@ -43,9 +43,13 @@ class Operations:
         self.pauses.end_overdue()
         self.blocks.end_overdue()
 
-    def purge(self) -> None:
-        """Delete what the audit log has kept for a year."""
+    def purge(self, age: int) -> None:
+        """Delete what the audit log has kept for a year, and older bulk jobs that have ended.
+
+        :param age: ms since they ended
+        """
         self.audit.purge()
+        self.bulk.purge(age)
 
 
 __all__ = ["Block", "BulkJob", "Operations", "Outcome", "Pause", "Result"]

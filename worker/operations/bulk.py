@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
-from sqlalchemy import RowMapping, bindparam, insert, select, text, update
+from sqlalchemy import RowMapping, bindparam, delete, insert, select, text, update
 
 from worker.audit import Operator, clean_reason, write_down
 from worker.db import UNAVAILABLE, Database, now_ms, then_ms
@@ -215,6 +215,11 @@ class Bulk:
                     return Outcome("bulk.stop", sid, Result.UNCHANGED, before)
                 write_down(connection, by, "bulk.stop", sid, reason, before)
         return Outcome("bulk.stop", sid, done_or_would(dry_run), before, {"state": "stopped"})
+
+    def purge(self, age: int) -> None:
+        """Delete jobs that ended longer ago than `age` ms; the audit log still tells of them."""
+        with self._db.statement() as connection:
+            connection.execute(delete(bulk_jobs).where(_j.ended_at < then_ms() - age))
 
     def run(self, stop: threading.Event) -> None:
         """Do what jobs there are until `stop` is set."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from cryptography.exceptions import InvalidTag
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from worker.audit import Operator as By
 from worker.db import now_ms
@@ -171,6 +171,15 @@ class Operators(Accounts):
         with self._db.statement() as connection:
             rows = connection.execute(_SESSIONS.order_by(_s.sid.desc()).limit(MOST_SHOWN))
             return [_session(row) for row in rows.mappings()]
+
+    def purge(self) -> None:
+        """Delete sessions and links that have ended, and counts of sign-ins that count no more."""
+        idle = _s.seen_at <= now_ms() - IDLE_LIFE - SEEN_STEP
+        over = or_(_s.expires_at <= now_ms(), idle)
+        with self._db.begin() as connection:
+            connection.execute(delete(operator_sessions).where(over))
+            connection.execute(delete(operator_links).where(_k.expires_at <= now_ms()))
+        Tries(self._db).purge()
 
     def end_session(self, sid: str, by: By | None = None) -> None:
         """

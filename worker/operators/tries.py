@@ -27,6 +27,7 @@ PAIR = _Limit("pair", 5, _QUARTER)
 ADDRESS = _Limit("address", 20, _QUARTER)
 NAME = _Limit("name", 50, _DAY)  # a link from the command line is the way round it
 _ALL = (PAIR, ADDRESS, NAME)
+_OLD = delete(sign_in_tries).where(_t.tries_from < now_ms() - _DAY)
 
 
 class Tries:
@@ -49,7 +50,12 @@ class Tries:
         keys = [_key(limit, name, address) for limit in (PAIR, NAME)]
         with self._db.begin() as connection:
             connection.execute(delete(sign_in_tries).where(_t.key_digest.in_(keys)))
-            connection.execute(delete(sign_in_tries).where(_t.tries_from < now_ms() - _DAY))
+            connection.execute(_OLD)
+
+    def purge(self) -> None:
+        """Delete counts that no limit looks at any more."""
+        with self._db.statement() as connection:
+            connection.execute(_OLD)
 
     def _take(self, connection: Connection, limit: _Limit, key: bytes) -> bool:
         fresh = _t.tries_from <= now_ms() - limit.window

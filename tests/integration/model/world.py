@@ -236,6 +236,7 @@ class World:
             self.parts.ask_about,
             self.parts.holds,
             self.parts.operations,
+            self.parts.operators,
         )
         self._eye = sqlite3.connect(make_url(settings.database_url).database or "")
         self._eye.row_factory = sqlite3.Row
