@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from api_stub.console import guard
 from api_stub.console.guard import Actor, Fields, ForbiddenError, parts_of
 from api_stub.console.pages import link, page
-from api_stub.console.verbs import OF_CHOSEN, UNTIL, VERBS, Verb, values_of
+from api_stub.console.verbs import OF_CHOSEN, VERBS, Verb, values_of
 from worker.errors import (
     ActionRefusedError,
     BlockedError,
@@ -109,7 +109,7 @@ def _form(
 ) -> Response:
     return page(
         request, "act.html", status, name=name, verb=verb, title=verb.title(given),
-        given={key: value for key, value in given.items() if key in verb.takes}, until=UNTIL,
+        given={key: value for key, value in given.items() if key in verb.takes},
         chosen=given.get("until", ""), outcome=outcome, refused=refused, back=_back(verb, given),
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The verbs of the actions' pages: what each needs, says, and does. `worker.operations` acts."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from api_stub.console.countries import name_of
@@ -14,8 +14,11 @@ from worker.operators import Role
 from worker.records import Filters
 
 Given = Mapping[str, str]
-UNTIL = {"": "until somebody ends it", "900": "15 minutes", "1800": "30 minutes", "3600": "1 hour",
-         "14400": "4 hours", "86400": "a day"}  # fmt: skip
+ENDED = "ended"  # the choice of no end
+# The first is chosen where nobody chooses: what was stopped at night must not stay so unseen.
+PAUSED_FOR = {"1800": "30 minutes", "7200": "2 hours", ENDED: "until somebody ends it"}
+FORCED_FOR = {"3600": "1 hour", "900": "15 minutes", "14400": "4 hours", "86400": "a day"}
+BLOCKED_FOR = {ENDED: "until somebody ends it", **FORCED_FOR}
 FILTERS = ("state", "channel", "country", "error_code")
 
 
@@ -25,6 +28,7 @@ class Verb:
     :param title: what is about to be done, of the values that came
     :param means: what it does to whom, in a sentence or two
     :param takes: names of the values that stand in the address of its page
+    :param until: for how long it may hold, in seconds, the one that is chosen already first
     :param typed: the label of the value `what`, which is typed in, since it may be a number
     """
 
@@ -33,7 +37,7 @@ class Verb:
     act: Callable[[Operations, Operator, Given, dict[str, Any]], Outcome]
     takes: tuple[str, ...] = ()
     typed: str = ""
-    until: bool = False
+    until: Mapping[str, str] = field(default_factory=dict)
     danger: bool = False
     override: bool = False
     role: Role = Role.OPERATOR
@@ -46,11 +50,11 @@ def what_is_paused(given: Given) -> str:
     return f"{kind} {name_of(name) if kind == PauseKind.COUNTRY else name}"
 
 
-def _until(given: Given) -> int | None:
-    chosen = given.get("until", "")
-    if chosen not in UNTIL:
+def _until(given: Given, choices: Mapping[str, str]) -> int | None:
+    chosen = given.get("until") or next(iter(choices))
+    if chosen not in choices:
         raise InvalidParameterError("Until", "is none of the choices")
-    return int(chosen) if chosen else None
+    return None if chosen == ENDED else int(chosen)
 
 
 def _overrides(given: Given) -> bool:
@@ -58,7 +62,9 @@ def _overrides(given: Given) -> bool:
 
 
 def _pause(ops: Operations, by: Operator, given: Given, rest: dict[str, Any]) -> Outcome:
-    return ops.pauses.pause(by, given["kind"], given["name"], until=_until(given), **rest)
+    return ops.pauses.pause(
+        by, given["kind"], given["name"], until=_until(given, PAUSED_FOR), **rest
+    )
 
 
 def _bulk(ops: Operations, by: Operator, given: Given, rest: dict[str, Any]) -> Outcome:
@@ -92,7 +98,7 @@ VERBS: dict[str, Verb] = {
         "Codes to it are kept unsent, by every worker, within two seconds. They go out when it is"
         " resumed, if they still live. Starts are refused where it is a country or a channel.",
         _pause,
-        takes=("kind", "name"), until=True, danger=True, button="Stop sending",
+        takes=("kind", "name"), until=PAUSED_FOR, danger=True, button="Stop sending",
     ),
     "resume": Verb(
         lambda given: f"Send again: {what_is_paused(given)}",
@@ -106,8 +112,8 @@ VERBS: dict[str, Verb] = {
         " come out. By hand it holds for an hour, unless you choose another time.",
         lambda ops, by, given, rest: ops.circuits.set(
             by, given["sender"], given["channel"], given["state"],
-            until=_until(given) or HOUR, **rest),
-        takes=("sender", "channel", "state"), until=True, danger=True, back="/senders",
+            until=_until(given, FORCED_FOR) or HOUR, **rest),
+        takes=("sender", "channel", "state"), until=FORCED_FOR, danger=True, back="/senders",
     ),
     "retry": Verb(
         lambda given: "Send the code again",
@@ -153,8 +159,8 @@ VERBS: dict[str, Verb] = {
         lambda given: "Block a number or a prefix",
         "Starts to it are refused, and what waits for it fails.",
         lambda ops, by, given, rest: ops.blocks.block(
-            by, given.get("what", ""), until=_until(given), **rest),
-        typed="Number, or a prefix such as +8835", until=True, danger=True, back="/blocks",
+            by, given.get("what", ""), until=_until(given, BLOCKED_FOR), **rest),
+        typed="Number, or a prefix such as +8835", until=BLOCKED_FOR, danger=True, back="/blocks",
         button="Block it",
     ),
     "unblock": Verb(

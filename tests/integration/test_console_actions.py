@@ -54,6 +54,23 @@ def test_an_end_that_is_no_choice_is_not_never(parts: Sendcode, olga: TestClient
     assert parts.operations.pauses.all() == []
 
 
+def test_a_pause_ends_by_itself_unless_somebody_wants_it_not_to(
+    parts: Sendcode, olga: TestClient
+) -> None:
+    """Half an hour is chosen already, and holds for a form that chooses nothing; until somebody
+    ends it has to be chosen."""
+    path = "/console/act/pause?kind=channel&name=call"
+    opened = Page(olga.get(path).text)
+    assert opened.form("/console/act/").fields["until"] == "1800"
+    choices = re.findall(r'<option value="(\w+)"', opened.text.partition("For how long")[2])
+    assert choices[:3] == ["1800", "7200", "ended"]
+    for chosen, ms in (("1800", 1_800_000), ("", 1_800_000), ("7200", 7_200_000), ("ended", None)):
+        assert "Done" in confirm(olga, path, until=chosen).text
+        (pause,) = parts.operations.pauses.all()
+        assert (pause.until and round(pause.until - pause.since, -2)) == ms
+        assert "Done" in confirm(olga, path.replace("pause", "resume", 1)).text
+
+
 def test_viewers_only_look(parts: Sendcode) -> None:
     """A viewer gets no action's page, and no form of one is taken."""
     vic = signed_in(parts, "vic", Role.VIEWER)
@@ -83,7 +100,7 @@ def test_a_viewer_is_shown_no_action(parts: Sendcode, olga: TestClient) -> None:
 
 def test_pause_and_resume(parts: Sendcode, olga: TestClient) -> None:
     """A pause may end by itself, and its banner leads to its end."""
-    confirm(olga, "/console/act/pause?kind=queue&name=sms", until="900")
+    confirm(olga, "/console/act/pause?kind=queue&name=sms", until="7200")
     (pause,) = parts.operations.pauses.all()
     assert pause.until is not None
     done = confirm(olga, "/console/act/resume?kind=queue&name=sms")
