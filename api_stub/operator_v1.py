@@ -209,6 +209,26 @@ async def circuit(request: Request, account: Admin, given: Given) -> JSONRespons
     )
 
 
+@router.post("/senders/test", openapi_extra=_body("sender", "channel", "to", optional=("service",)))
+async def test_sender(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Send a real code to a number by one sender alone, under its limits, and tell within five
+    seconds what came of it.
+    """
+    act, service = _operations(request).testing, given.text("service")
+    sender, channel, to = (given.required(name) for name in ("sender", "channel", "to"))
+    return await _act(
+        *(request, given, ("sender", "channel", "to", "service")),
+        lambda by, **rest: act.send(by, sender, channel, to, service=service, **rest),
+    )
+
+
+@router.post("/senders/check", openapi_extra=_body("sender"))
+async def check_sender(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Ask the provider whether a sender's credentials hold."""
+    act, sender = _operations(request).testing, given.required("sender")
+    return await _act(request, given, ("sender",), lambda by, **rest: act.check(by, sender, **rest))
+
+
 @router.post(
     "/bulk",
     openapi_extra=_body("verb", optional=(*_FILTERS, "requests", "by", "override_limits")),

@@ -23,6 +23,7 @@ class Standin:
     kept: list[dict[str, Any]] = field(default_factory=list)
     lists: int = 0
     hide: bool = False  # lists answer as if nothing was there
+    refuses: tuple[int, int] | None = None  # status and code that every list is answered with
     hang_seconds: float = 3.0
     latency: float = 0.0
 
@@ -87,6 +88,10 @@ def _handler(standin: Standin) -> type[BaseHTTPRequestHandler]:
                 with lock:
                     found = [r for r in standin.kept if r["sid"] == name]
                 self._answer(*((200, found[0]) if found else (404, {"code": 20404})))
+                return
+            if standin.refuses:
+                status, code = standin.refuses
+                self._answer(status, {"code": code, "message": "no", "status": status})
                 return
             kind = "messages" if "Messages" in parts.path else "calls"
             to = parse_qs(parts.query).get("To", [None])[0]

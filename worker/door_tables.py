@@ -190,6 +190,7 @@ events = Table(  # what is still to be told; a row goes when it was
     Column("tries", Integer, nullable=False),
     Column("next_try_at", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("happened_at", BigInteger),  # where it is told once more: when it happened
     Index(None, "next_try_at"),
     Index(None, "created_at"),
 )

@@ -42,6 +42,7 @@ _WANTED = (
     .where(
         _d.sid == bindparam("sid"),
         _d.follow_at <= now_ms(),
+        _d.only_by.is_(None),  # of a test nothing follows
         or_(_d.step > 0, _d.channel == Channel.SMS),  # who asked for a call gets no plan
         _d.state != DeliveryState.DELIVERED,
         ALIVE,

@@ -131,6 +131,7 @@ deliveries = Table(
     Column("lease_until", BigInteger),
     Column("expires_at", BigInteger, nullable=False),
     Column("sender", String(32)),  # who hands it over, or last tried to
+    Column("only_by", String(32)),  # of a test: the one sender that may hand it over
     Column("slot_of", String(32)),  # the sender whose pace has a place for it at next_try_at
     Column("provider", String(16)),
     Column("provider_sid", String(34)),

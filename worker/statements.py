@@ -45,11 +45,13 @@ def new_delivery(
     plan: Sequence[Mapping[str, Any]],
     step: int = 0,
     lane: Lane = Lane.USUAL,
+    only_by: str | None = None,
 ) -> dict[str, Any]:
     """What `insert_delivery` is run with.
 
     :param plan: of the service; a start by call has none
     :param step: its place in the plan, 0 for what a backend asked for
+    :param only_by: the one sender that may hand it over
     """
     return {
         "sid": new_sid("VL"),
@@ -61,6 +63,7 @@ def new_delivery(
         "tries": 0,
         "doubts": 0,
         "expires_at": expires_at,
+        "only_by": only_by,
         "b_wait": follow_in(plan, step),
     }
 

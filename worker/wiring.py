@@ -41,6 +41,7 @@ from worker.operations.forcing import Forcing
 from worker.operations.numbers import Numbers
 from worker.operations.pauses import Pauses
 from worker.operations.sending import Sending
+from worker.operations.testing import Testing
 from worker.operators import Operators
 from worker.posting import Poster
 from worker.providers import Provider
@@ -54,7 +55,8 @@ from worker.services import Services
 from worker.settings import Settings
 from worker.standing import Standing
 from worker.templates import Templates
-from worker.verifications import Verifications
+from worker.verifications import Start, Verification, Verifications
+from worker.verifications.start import Also
 from worker.webhooks import Webhooks
 
 log = structlog.get_logger()
@@ -258,6 +260,10 @@ class Sendcode:
             discarding=Discarding(self.db, s),
             numbers=Numbers(self.db, self.keyring, self.limits, s, find),
             circuits=Forcing(self.db, self.circuits, senders),
+            testing=Testing(
+                *(self.db, self.holds, senders, self._start_also, self._oldest_service),
+                providers=lambda: self.providers,
+            ),
             bulk=Bulk(self.db, self.records, sending),
             audit=Audit(self.db),
         )
@@ -265,6 +271,13 @@ class Sendcode:
     def _cancel(self, service: str, sid: str, also: Callable[[Connection], object]) -> object:
         account = self.settings.account_sid
         return self.verifications.cancel(account, service, sid=sid, also=also)
+
+    def _start_also(self, wanted: Start, also: Also) -> Verification:
+        return self.verifications.start(self.settings.account_sid, wanted, also=also)
+
+    def _oldest_service(self) -> str | None:
+        found = self.services.page(self.settings.account_sid, limit=1)
+        return found[0].sid if found else None
 
     def ask_about(self, sids: Sequence[str]) -> None:
         """Have a worker ask the provider about deliveries. A lost question is asked again."""

@@ -13,10 +13,13 @@ from api_stub.console.verbs import OF_CHOSEN, VERBS, Verb, values_of
 from worker.errors import (
     ActionRefusedError,
     BlockedError,
+    ChecksSpentError,
     FeatureOffError,
     InvalidParameterError,
     LimitReachedError,
     NotFoundError,
+    NumberDisabledError,
+    OverloadedError,
     PausedError,
     PaymentError,
 )
@@ -27,7 +30,8 @@ router = APIRouter()
 TRIAL = "a trial"  # the reason of a dry run, which is written down nowhere
 _REFUSED = (
     *(ActionRefusedError, BlockedError, FeatureOffError, InvalidParameterError),
-    *(LimitReachedError, PausedError, PaymentError),
+    *(LimitReachedError, PausedError, PaymentError, ChecksSpentError),
+    *(NumberDisabledError, OverloadedError),
 )
 
 
@@ -35,6 +39,7 @@ _REFUSED = (
 async def ask(request: Request, session: Actor, name: str) -> Response:
     """What would be done, and a form that asks why."""
     verb = _verb(name)
+    _require_role(session, verb)
     given = values_of(verb, request.query_params)
     if verb.typed:
         return _form(request, name, verb, given)
@@ -62,6 +67,7 @@ async def ask_of_chosen(request: Request, session: Actor, fields: Fields) -> Res
 async def act(request: Request, session: Actor, fields: Fields, name: str) -> Response:
     """Do it, or try what would be done where the form asks for that."""
     verb = _verb(name)
+    _require_role(session, verb)
     given = {**values_of(verb, fields), **_chosen(fields)}
     if given.get("override") and not session.operator.role.allows(Role.ADMIN):
         raise ForbiddenError("Only an admin may override limits.")
@@ -120,6 +126,11 @@ def _verb(name: str) -> Verb:
     return VERBS[name]
 
 
+def _require_role(session: Session, verb: Verb) -> None:
+    if not session.operator.role.allows(verb.role):
+        raise ForbiddenError(f"This needs the role {verb.role}; yours is {session.operator.role}.")
+
+
 def _chosen(fields: dict[str, str]) -> dict[str, str]:
     return {name: fields[name] for name in ("until", "override", "what") if fields.get(name)}
 
@@ -128,4 +139,6 @@ def _back(verb: Verb, given: dict[str, str], outcome: Outcome | None = None) -> 
     """Where to go on: to what was acted on."""
     if verb.back == "/bulk" and outcome is not None and outcome.target.startswith("OJ"):
         return f"/bulk/{outcome.target}"
+    if outcome is not None and outcome.action == "test.send":
+        return f"/requests/{(outcome.after or {})['delivery']}"
     return verb.back.format(**given)

@@ -155,6 +155,21 @@ VERBS: dict[str, Verb] = {
         lambda ops, by, given, rest: ops.numbers.reveal(by, given["sid"], **rest),
         takes=("sid",), back="/requests/{sid}", button="Show it",
     ),
+    "test-send": Verb(
+        lambda given: f"Send a test by {given['sender']}, channel {given['channel']}",
+        "A real code, by this sender alone, through the queue and the limits that every code takes."
+        " The next page says what came of it.",
+        lambda ops, by, given, rest: ops.testing.send(
+            by, given["sender"], given["channel"], given.get("what", ""), **rest),
+        takes=("sender", "channel"), typed="Number to send to", role=Role.ADMIN, back="/senders",
+        button="Send it",
+    ),
+    "check-sender": Verb(
+        lambda given: f"Check the credentials of {given['sender']}",
+        "Asks the provider for the account's newest message. Nothing is sent or changed.",
+        lambda ops, by, given, rest: ops.testing.check(by, given["sender"], **rest),
+        takes=("sender",), back="/senders", button="Ask",
+    ),
     "block": Verb(
         lambda given: "Block a number or a prefix",
         "Starts to it are refused, and what waits for it fails.",

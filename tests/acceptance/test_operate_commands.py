@@ -103,6 +103,20 @@ def test_what_waits_is_dropped(up: Up, to: str) -> None:
         result(up, "resume", "queue", "call", *WHY)
 
 
+def test_a_sender_is_tried_out(up: Up, to: str) -> None:
+    """`provider test` sends a code by a worker and says that it was accepted; what is refused has
+    exit code 1 and its meaning. `provider check` asks whether the credentials hold."""
+    words = ("provider", "test", "main", "sms", to, *WHY)
+    assert result(up, *words, "--dry-run")["result"] == "would"
+    told = result(up, *words)["after"]
+    assert told["state"] in ("accepted", "sent", "delivered")
+    assert up.wait(to)["to"] == to
+    up.fault(to, fail="reject", code=21610, times=1)
+    code, output, _ = run(up, *words)
+    assert (code, "21610" in output, to[2:] in output) == (1, True, False)
+    assert result(up, "provider", "check", "main", *WHY)["after"]["answer"] == "accepted"
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -12,6 +12,7 @@ PAUSES = "tests/integration/test_pauses.py::"
 BLOCKS = "tests/integration/test_blocks.py::"
 BULK = "tests/integration/test_bulk.py::"
 DISCARDING = "tests/integration/test_discarding.py::"
+SENDER_TESTS = "tests/integration/test_sender_tests.py::"
 OPERATING = "tests/integration/test_operating.py::"
 RANGES = "tests/integration/test_range_limits.py::"
 CORRECTNESS = "tests/integration/test_correctness.py::"
@@ -568,6 +569,27 @@ MUTANTS = (
         "    if not 1 <= len(sids) <= MOST_CHOSEN:",
         "    if len(sids) > MOST_CHOSEN:",
         BULK + "test_what_cannot_be_a_job",
+    ),
+    _mutant(
+        "a-test-by-another-sender",
+        "worker/dispatch/route.py",
+        'if s.name not in paused and job["only_by"] in (None, s.name)',
+        "if s.name not in paused",
+        SENDER_TESTS + "test_it_goes_by_the_sender_that_is_named",
+    ),
+    _mutant(
+        "a-test-that-a-plan-follows",
+        "worker/fallback.py",
+        "        _d.only_by.is_(None),  # of a test nothing follows\n",
+        "",
+        SENDER_TESTS + "test_no_other_sends_it_and_nothing_follows",
+    ),
+    _mutant(
+        "a-test-by-anybody",
+        "api_stub/console/actions.py",
+        "    if not session.operator.role.allows(verb.role):",
+        "    if False:",
+        SENDER_TESTS + "test_on_the_console",
     ),
     _mutant(
         "retried-beside-a-newer-one",

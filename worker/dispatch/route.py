@@ -103,7 +103,11 @@ class Route:
         :raises OutcomeUnknownError: perhaps accepted
         """
         channel, current = outgoing.channel, job["sender"]
-        candidates = [s for s in self._senders[channel] if s.name not in paused]
+        candidates = [
+            s
+            for s in self._senders[channel]
+            if s.name not in paused and job["only_by"] in (None, s.name)
+        ]
         if paused and self._senders[channel] and not candidates:
             raise LaterError("sender_paused", 1.0, spread=True)  # the last one, since the claim
         refused: ProviderError | None = None

@@ -76,6 +76,7 @@ JOB = (
         _d.doubts,
         _d.tries,
         _d.sender,
+        _d.only_by,
         case((_d.next_try_at > now_ms() - SLOT_HOLDS, _d.slot_of)).label("slot_of"),
         blocks_number(_v.number_index.__eq__).label("blocked"),
         _v.account_sid,

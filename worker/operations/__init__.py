@@ -12,6 +12,7 @@ from worker.operations.forcing import Forcing
 from worker.operations.numbers import Numbers
 from worker.operations.pauses import Pause, Pauses
 from worker.operations.sending import Sending
+from worker.operations.testing import Testing
 from worker.operations.words import Outcome, Result
 
 
@@ -26,6 +27,7 @@ class Operations:
         discarding: Discarding,
         numbers: Numbers,
         circuits: Forcing,
+        testing: Testing,
         bulk: Bulk,
         audit: Audit,
     ) -> None:
@@ -35,6 +37,7 @@ class Operations:
         self.discarding = discarding
         self.numbers = numbers
         self.circuits = circuits
+        self.testing = testing
         self.bulk = bulk
         self.audit = audit
 

@@ -61,6 +61,13 @@ class Provider(Protocol):
     def may_help(self, error_code: str | None) -> bool:
         """Whether another try may reach a number that was not reached for this reason."""
 
+    def check(self) -> None:
+        """Ask for something that only the account may know, to see that the credentials hold.
+
+        :raises worker.errors.ProviderError: they do not, or the provider could not be asked
+        :raises worker.errors.OutcomeUnknownError: the provider did not answer
+        """
+
     def report(self, channel: Channel, provider_sid: str) -> Report:
         """Ask how an accepted delivery fares.
 

@@ -127,6 +127,10 @@ class TwilioProvider:
     def may_help(self, error_code: str | None) -> bool:
         return twilio_errors.may_help(error_code)
 
+    def check(self) -> None:
+        """Ask for the newest message; see `worker.providers.Provider.check`."""
+        self._settle(lambda: self._messages.list(limit=1))
+
     def report(self, channel: Channel, provider_sid: str) -> Report:
         """Ask how it fares; see `worker.providers.Provider.report`."""
         kind = self._messages if channel is Channel.SMS else self._calls

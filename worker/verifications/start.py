@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -62,6 +62,8 @@ from worker.verifications.brought import RATE_LIMIT, Brought
 from worker.verifications.words import Delivery, Start, Verification
 
 log = structlog.get_logger()
+Also = Callable[[Connection, str, str], object]
+"""Is given the connection and the sids of the verification and of the delivery."""
 _APP_HASH = re.compile(r"[A-Za-z0-9+/]{11}", re.ASCII)
 
 _v, _g = verifications.c, number_guards.c
@@ -141,13 +143,21 @@ _INSERT_DELIVERY = insert_delivery(insert(deliveries)).returning(deliveries)
 
 class Starting(Brought):
     @metrics.refusals_of_starts
-    def start(self, account_sid: str, wanted: Start, *, has_waited: bool = False) -> Verification:
+    def start(
+        self,
+        account_sid: str,
+        wanted: Start,
+        *,
+        has_waited: bool = False,
+        also: Also | None = None,
+    ) -> Verification:
         """Promise a code to a number and hand it to the workers.
 
         While one is pending for the service and number, this is a resend: the same
         verification and the same code, over the channel now asked for.
 
         :param has_waited: the request has been through a queue, and is not refused for its length
+        :param also: done in the transaction that writes it
         :raises InvalidParameterError: number, locale, name or hash cannot be used
         :raises FeatureOffError: the service does not have what this start needs
         :raises PaymentError: a payment is missing, or a call is asked to say it
@@ -227,7 +237,7 @@ class Starting(Brought):
         clock = time.monotonic()
         try:
             written = self._write(
-                wanted, values, number.e164, indexes, seen, fingerprints[0], lane, at_once
+                wanted, values, number.e164, indexes, seen, fingerprints[0], lane, at_once, also
             )
         except (SendcodeError, *UNAVAILABLE):
             # Where the answer to a COMMIT was lost the send may stand; one uncounted send
@@ -284,6 +294,7 @@ class Starting(Brought):
         fingerprint: bytes,
         lane: Lane,
         at_once: bool,
+        also: Also | None,
     ) -> tuple[RowMapping, tuple[Delivery, ...]] | None:
         """Write the verification, or find the live one, and queue a delivery: one transaction.
 
@@ -306,9 +317,9 @@ class Starting(Brought):
                     seen = self._admission(connection, account, service, indexes)
                     _refuse_closed(seen)
                     continue
-                delivery = self._queue(
-                    connection, row, wanted.channel, seen[0]["plan"], lane, at_once
-                )
+                delivery = self._queue(connection, row, wanted, seen[0]["plan"], lane, at_once)
+                if also is not None:
+                    also(connection, row["sid"], delivery["sid"])
                 if wanted.request_id and not self._remember(
                     connection, account, wanted.request_id, fingerprint, row, delivery
                 ):
@@ -413,17 +424,19 @@ class Starting(Brought):
         self,
         connection: Connection,
         verification: RowMapping,
-        channel: Channel,
+        wanted: Start,
         plan: Sequence[dict[str, Any]],
         lane: Lane,
         at_once: bool,
     ) -> RowMapping:
+        follows = wanted.channel is Channel.SMS and wanted.only_by is None
         delivery = new_delivery(
             verification["sid"],
-            channel,
+            wanted.channel,
             verification["expires_at"],
-            plan=plan if channel is Channel.SMS else (),
+            plan=plan if follows else (),
             lane=lane,
+            only_by=wanted.only_by,
         )
         if at_once:
             delivery["b_wait"] = 0

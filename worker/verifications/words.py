@@ -58,6 +58,7 @@ class Start:
     :param to: a number in any international spelling
     :param rate_limits: by the service's names, the values that this start is counted under
     :param code_length: digits of a new code; None is the service's setting. A resend keeps its code
+    :param only_by: the one sender that may hand it over, of an operator's test
     :param request_id: the same one twice, with the same values, is one verification
     """
 
@@ -74,3 +75,4 @@ class Start:
     rate_limits: Mapping[str, str] = field(default_factory=dict, repr=False)
     code_length: int | None = None
     request_id: str | None = None
+    only_by: str | None = None

@@ -197,6 +197,9 @@ class ScriptedProvider:
             raise OutcomeUnknownError("read_timeout")
         return Report(self.statuses[provider_sid], None)
 
+    def check(self) -> None:
+        pass
+
     def may_help(self, error_code: str | None) -> bool:
         return may_help(error_code)
 
