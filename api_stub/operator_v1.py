@@ -229,6 +229,25 @@ async def check_sender(request: Request, account: Admin, given: Given) -> JSONRe
     return await _act(request, given, ("sender",), lambda by, **rest: act.check(by, sender, **rest))
 
 
+@router.post("/webhooks/replay", openapi_extra=_body(optional=("sid", "hook")))
+async def replay_webhook(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Tell hooks once more what became of a verification or delivery (`sid`), or a `hook` all that
+    it has failed to take; with both, that hook alone.
+    """
+    act, sid, hook = _operations(request).replaying, given.text("sid"), given.text("hook")
+    return await _act(
+        *(request, given, ("sid", "hook")),
+        lambda by, **rest: act.replay(by, sid=sid, hook=hook, **rest),
+    )
+
+
+@router.get("/webhooks")
+async def webhooks(request: Request, account: Reader) -> JSONResponse:
+    """Every event hook with what it is still to be told, addresses without their query."""
+    found = await run_in_threadpool(_operations(request).replaying.hooks)
+    return JSONResponse({"hooks": [asdict(one) for one in found]})
+
+
 @router.post(
     "/bulk",
     openapi_extra=_body("verb", optional=(*_FILTERS, "requests", "by", "override_limits")),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, func, select
 
 from worker import phone
 from worker.codes import Keyring
@@ -24,7 +24,8 @@ SIGNATURE = "Sendcode-Signature"
 _e, _h, _v, _d = events.c, event_hooks.c, verifications.c, deliveries.c
 _DUE = (
     select(
-        *(_e.hook_sid, _e.kind, _e.subject_sid, _e.tries, _e.created_at, _e.verification_sid),
+        *(_e.hook_sid, _e.kind, _e.subject_sid, _e.tries, _e.verification_sid),
+        func.coalesce(_e.happened_at, _e.created_at).label("created_at"),
         *(_h.url, _h.key_id.label("hook_key"), _h.secret_sealed, _h.failures),
         *(_v.account_sid, _v.service_sid, _v.key_id, _v.number_sealed, _v.country, _v.channel),
         *(_d.channel.label("delivery_channel"), _d.error_code),

@@ -40,6 +40,7 @@ from worker.operations.discarding import Discarding
 from worker.operations.forcing import Forcing
 from worker.operations.numbers import Numbers
 from worker.operations.pauses import Pauses
+from worker.operations.replaying import Replaying
 from worker.operations.sending import Sending
 from worker.operations.testing import Testing
 from worker.operators import Operators
@@ -264,6 +265,7 @@ class Sendcode:
                 *(self.db, self.holds, senders, self._start_also, self._oldest_service),
                 providers=lambda: self.providers,
             ),
+            replaying=Replaying(self.db, s),
             bulk=Bulk(self.db, self.records, sending),
             audit=Audit(self.db),
         )

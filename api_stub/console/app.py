@@ -27,6 +27,7 @@ from api_stub.console import (
     requests,
     settings,
     sign_in,
+    webhooks,
     workers,
 )
 from api_stub.console.guard import ForbiddenError, SignInNeededError
@@ -69,6 +70,7 @@ ROUTERS = (
     operators.router,
     actions.router,
     lists.router,
+    webhooks.router,
     live.router,
 )
 

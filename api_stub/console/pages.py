@@ -26,6 +26,7 @@ NAV = (
     ("countries", "Countries", "/countries"),
     ("senders", "Senders", "/senders"),
     ("workers", "Workers", "/workers"),
+    ("webhooks", "Webhooks", "/webhooks"),
     ("limits", "Limits", "/limits"),
     ("audit", "Audit log", "/audit"),
     ("settings", "Settings", "/settings"),

@@ -12,6 +12,7 @@ from api_stub.console.guard import Fields, Viewer, parts_of
 from api_stub.console.pages import link, page
 from worker import failures
 from worker.errors import InvalidParameterError
+from worker.outbox import OF_STATE, OF_STATUS
 from worker.records import Filters
 from worker.states import Channel, DeliveryState
 
@@ -95,7 +96,16 @@ def one(request: Request, session: Viewer, sid: str) -> Response:
                 failures.next_step(code),
             )
     who = records.index_of(found["sid"]).hex()
-    return page(request, "request.html", current="requests", found=found, who=who)
+    told = _told(request, found)
+    return page(request, "request.html", current="requests", found=found, who=who, told=told)
+
+
+def _told(request: Request, found: dict[str, Any]) -> set[str]:
+    """The sids of whose end a hook may have been told."""
+    if not parts_of(request).operations.replaying.is_hooked(found["service_sid"]):
+        return set()
+    told = {found["sid"]} if found["status"] in OF_STATUS else set()
+    return told | {one["sid"] for one in found["deliveries"] if one["state"] in OF_STATE}
 
 
 def _steps(delivery: dict[str, Any]) -> list[dict[str, Any]]:

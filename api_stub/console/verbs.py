@@ -170,6 +170,18 @@ VERBS: dict[str, Verb] = {
         lambda ops, by, given, rest: ops.testing.check(by, given["sender"], **rest),
         takes=("sender",), back="/senders", button="Ask",
     ),
+    "replay": Verb(
+        lambda given: f"Tell again what became of {given['sid'][:14]}…",
+        "Every enabled hook that wants it is told at once, also one that was told before.",
+        lambda ops, by, given, rest: ops.replaying.replay(by, sid=given["sid"], **rest),
+        takes=("sid",), back="/requests/{sid}", button="Tell them",
+    ),
+    "replay-failed": Verb(
+        lambda given: "Send a hook what it has not taken",
+        "All that it failed to take is sent again now, and not when its next try is due.",
+        lambda ops, by, given, rest: ops.replaying.replay(by, hook=given["hook"], **rest),
+        takes=("hook",), back="/webhooks", button="Send them",
+    ),
     "block": Verb(
         lambda given: "Block a number or a prefix",
         "Starts to it are refused, and what waits for it fails.",

@@ -17,7 +17,16 @@ from tests.pages import Page
 COOKIE = re.compile(r"([\w-]+)=([^;]*)")
 _NUMBERS = itertools.count(os.getpid() * 1000)
 PAGES = (
-    *("/", "/queues", "/failures", "/requests?since=30d", "/countries", "/senders", "/workers"),
+    *(
+        "/",
+        "/queues",
+        "/failures",
+        "/requests?since=30d",
+        "/countries",
+        "/senders",
+        "/workers",
+        "/webhooks",
+    ),
     *("/limits", "/blocks", "/audit", "/bulk", "/settings", "/operators", "/account"),
     "/series.json",
 )

@@ -24,7 +24,17 @@ from worker.wiring import Sendcode
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 PAGES = (
-    *("/", "/queues", "/failures", "/requests", "/countries", "/senders", "/workers", "/limits"),
+    *(
+        "/",
+        "/queues",
+        "/failures",
+        "/requests",
+        "/countries",
+        "/senders",
+        "/workers",
+        "/webhooks",
+        "/limits",
+    ),
     *("/settings", "/operators", "/account", "/series.json"),
 )
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from worker.cli.acting import action, me, told
 from worker.cli.base import Group, json_option, main, output, parts, the_service, with_times
 from worker.hooks import Hook
 from worker.outbox import Event
@@ -86,3 +87,13 @@ def webhooks_delete(sid: str, service: str | None) -> None:
     ours = parts()
     ours.hooks.delete(ours.settings.account_sid, the_service(ours, service), sid)
     output({"deleted": True}, "deleted")
+
+
+@webhooks.command("replay")
+@click.argument("sid", required=False)
+@click.option("--hook", help="EH…: this one alone.")
+@action
+def webhooks_replay(sid: str | None, hook: str | None, reason: str, dry_run: bool) -> None:
+    """Tell once more what became of SID (VE…, VL…), or all that --hook has failed to take."""
+    act = parts().operations.replaying
+    told(act.replay(me(), reason, sid=sid, hook=hook, dry_run=dry_run))

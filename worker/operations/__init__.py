@@ -11,6 +11,7 @@ from worker.operations.discarding import Discarding
 from worker.operations.forcing import Forcing
 from worker.operations.numbers import Numbers
 from worker.operations.pauses import Pause, Pauses
+from worker.operations.replaying import Replaying
 from worker.operations.sending import Sending
 from worker.operations.testing import Testing
 from worker.operations.words import Outcome, Result
@@ -28,6 +29,7 @@ class Operations:
         numbers: Numbers,
         circuits: Forcing,
         testing: Testing,
+        replaying: Replaying,
         bulk: Bulk,
         audit: Audit,
     ) -> None:
@@ -38,6 +40,7 @@ class Operations:
         self.numbers = numbers
         self.circuits = circuits
         self.testing = testing
+        self.replaying = replaying
         self.bulk = bulk
         self.audit = audit
 
