@@ -23,11 +23,13 @@ from worker.operations.bulk import MOST_CHOSEN, VERBS
 from worker.operations.discarding import Which
 from worker.operations.forcing import HOUR
 from worker.operations.words import LONGEST
+from worker.operators import Role
 from worker.records import Filters
 from worker.states import DELIVERY_QUEUES
 
 router = APIRouter(prefix="/operator/v1", tags=["Operators"])
 JobSid = Annotated[str, Path(pattern=r"^OJ[0-9a-f]{32}$")]
+_SECRET = ("number", "link")  # of the verbs alone whose answer they are
 _COMMON = ("reason", "dry_run")
 _FILTERS = ("state", "channel", "country", "error_code", "within")
 _KINDS: dict[str, dict[str, Any]] = {
@@ -40,6 +42,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "kind": {"type": "string", "enum": list(PauseKind)},
     "queue": {"type": "string", "enum": list(DELIVERY_QUEUES)},
     "which": {"type": "string", "enum": list(Which)},
+    "role": {"type": "string", "enum": list(Role)},
     "verb": {"type": "string", "enum": list(VERBS)},
     "requests": {"type": "array", "items": TEXT, "maxItems": MOST_CHOSEN},
 }
@@ -72,9 +75,10 @@ async def _act(
     by = Operator(user_of(request), address, admin=True)
     values = {"reason": given.required("reason"), "dry_run": bool(given.boolean("dry_run"))}
     outcome = await run_in_threadpool(lambda: verb(by, **values))
-    shown = asdict(outcome)
-    if outcome.number is None:
-        del shown["number"]
+    shown = {name: value for name, value in asdict(outcome).items() if value or name not in _SECRET}
+    if outcome.link is not None:
+        base = parts_of(request).settings.base_url
+        shown["link"] = f"{base}/console/link?key={outcome.link}"
     return JSONResponse(shown, headers={"Cache-Control": "no-store"})
 
 
@@ -288,6 +292,63 @@ async def bulk_stop(request: Request, account: Admin, given: Given, sid: JobSid)
     """Let a job end where it is."""
     act = _operations(request).bulk
     return await _act(request, given, (), lambda by, **rest: act.stop(by, sid, **rest))
+
+
+@router.get("/operators")
+async def operators(request: Request, account: Admin) -> JSONResponse:
+    """Who may use the console, disabled ones too."""
+    found = await run_in_threadpool(parts_of(request).operators.all)
+    return JSONResponse({"operators": [asdict(one) for one in found]})
+
+
+@router.post("/operators", openapi_extra=_body("name", "role"))
+async def add_operator(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Make an operator; `link` of the answer signs it in once, within 15 minutes."""
+    act = _operations(request).people
+    name, role = given.required("name"), given.required("role")
+    return await _act(
+        *(request, given, ("name", "role")),
+        lambda by, **rest: act.add(by, name, role, link=True, **rest),
+    )
+
+
+@router.post("/operators/role", openapi_extra=_body("name", "role"))
+async def set_role(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Give an operator another role."""
+    act = _operations(request).people
+    name, role = given.required("name"), given.required("role")
+    return await _act(
+        *(request, given, ("name", "role")),
+        lambda by, **rest: act.set_role(by, name, role, **rest),
+    )
+
+
+@router.post("/operators/disable", openapi_extra=_body("name"))
+async def disable_operator(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """End an operator's sessions and let no new one begin."""
+    act, name = _operations(request).people, given.required("name")
+    return await _act(request, given, ("name",), lambda by, **rest: act.disable(by, name, **rest))
+
+
+@router.post("/operators/enable", openapi_extra=_body("name"))
+async def enable_operator(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Let a disabled operator sign in again."""
+    act, name = _operations(request).people, given.required("name")
+    return await _act(request, given, ("name",), lambda by, **rest: act.enable(by, name, **rest))
+
+
+@router.post("/operators/reset", openapi_extra=_body("name"))
+async def reset_operator(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Forget an operator's password, second factor and sessions."""
+    act, name = _operations(request).people, given.required("name")
+    return await _act(request, given, ("name",), lambda by, **rest: act.reset(by, name, **rest))
+
+
+@router.post("/operators/link", openapi_extra=_body("name"))
+async def link_operator(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Make a link that signs an operator in once; older ones end."""
+    act, name = _operations(request).people, given.required("name")
+    return await _act(request, given, ("name",), lambda by, **rest: act.link(by, name, **rest))
 
 
 @router.get("/audit")

@@ -40,6 +40,7 @@ from worker.operations.discarding import Discarding
 from worker.operations.forcing import Forcing
 from worker.operations.numbers import Numbers
 from worker.operations.pauses import Pauses
+from worker.operations.people import People
 from worker.operations.replaying import Replaying
 from worker.operations.sending import Sending
 from worker.operations.testing import Testing
@@ -266,6 +267,7 @@ class Sendcode:
                 providers=lambda: self.providers,
             ),
             replaying=Replaying(self.db, s),
+            people=People(self.operators),
             bulk=Bulk(self.db, self.records, sending),
             audit=Audit(self.db),
         )

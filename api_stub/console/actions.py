@@ -14,6 +14,7 @@ from worker.errors import (
     ActionRefusedError,
     BlockedError,
     ChecksSpentError,
+    ConflictError,
     FeatureOffError,
     InvalidParameterError,
     LimitReachedError,
@@ -29,7 +30,7 @@ from worker.operators import Role, Session
 router = APIRouter()
 TRIAL = "a trial"  # the reason of a dry run, which is written down nowhere
 _REFUSED = (
-    *(ActionRefusedError, BlockedError, FeatureOffError, InvalidParameterError),
+    *(ActionRefusedError, BlockedError, ConflictError, FeatureOffError, InvalidParameterError),
     *(LimitReachedError, PausedError, PaymentError, ChecksSpentError),
     *(NumberDisabledError, OverloadedError),
 )
@@ -81,7 +82,7 @@ async def act(request: Request, session: Actor, fields: Fields, name: str) -> Re
     request.app.state.looks.forget()
     return page(
         request, "done.html", outcome=outcome, verb=verb, title=verb.title(given),
-        back=_back(verb, given, outcome), fresh=True,
+        back=_back(verb, given, outcome), fresh=True, url=_url(request, outcome),
     )  # fmt: skip
 
 
@@ -124,6 +125,12 @@ def _verb(name: str) -> Verb:
     if name not in VERBS:
         raise NotFoundError("action")
     return VERBS[name]
+
+
+def _url(request: Request, outcome: Outcome) -> str:
+    """The address of a link that was made, or nothing."""
+    key = outcome.link
+    return f"{parts_of(request).settings.base_url}{link('/link', key=key)}" if key else ""
 
 
 def _require_role(session: Session, verb: Verb) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from api_stub.console.countries import name_of
 from worker.audit import Operator
-from worker.errors import InvalidParameterError
+from worker.errors import ActionRefusedError, InvalidParameterError
 from worker.holds import PauseKind
 from worker.operations import Operations, Outcome
 from worker.operations.forcing import HOUR
@@ -77,6 +77,15 @@ def _bulk(ops: Operations, by: Operator, given: Given, rest: dict[str, Any]) -> 
     return ops.bulk.start(
         by, given["verb"], filters, channel=channel, override_limits=override, **rest
     )
+
+
+def _another(by: Operator, given: Given) -> str:
+    """The name of an operator who is not the one who acts."""
+    name = given["name"].strip().lower()
+    if name == by.name:
+        text = "Another admin has to do this to you, or the command line."
+        raise ActionRefusedError("yourself", text)
+    return name
 
 
 def _title_of_bulk(given: Given) -> str:
@@ -201,6 +210,45 @@ VERBS: dict[str, Verb] = {
         "What was counted against it, in every service, is forgotten.",
         lambda ops, by, given, rest: ops.numbers.reset_limits(by, given.get("what", ""), **rest),
         typed="Number", back="/limits", button="Reset",
+    ),
+    "add-operator": Verb(
+        lambda given: f"Add {given['name']} as {given['role']}",
+        "The next page shows a link for the first sign-in, once.",
+        lambda ops, by, given, rest: ops.people.add(
+            by, given["name"], given["role"], link=True, **rest),
+        takes=("name", "role"), role=Role.ADMIN, back="/operators", button="Add",
+    ),
+    "link-operator": Verb(
+        lambda given: f"A link that signs {given['name']} in",
+        "It is good once, within 15 minutes, and is shown on the next page alone. Older ones end.",
+        lambda ops, by, given, rest: ops.people.link(by, given["name"], **rest),
+        takes=("name",), role=Role.ADMIN, back="/operators", button="Make it",
+    ),
+    "set-role": Verb(
+        lambda given: f"Give {given['name']} the role {given['role']}",
+        "It holds from the next page that is opened on.",
+        lambda ops, by, given, rest: ops.people.set_role(
+            by, _another(by, given), given["role"], **rest),
+        takes=("name", "role"), danger=True, role=Role.ADMIN, back="/operators",
+    ),
+    "disable-operator": Verb(
+        lambda given: f"Disable {given['name']}",
+        "Sessions and links end, and no new one begins.",
+        lambda ops, by, given, rest: ops.people.disable(by, _another(by, given), **rest),
+        takes=("name",), danger=True, role=Role.ADMIN, back="/operators", button="Disable",
+    ),
+    "enable-operator": Verb(
+        lambda given: f"Enable {given['name']}",
+        "May sign in again.",
+        lambda ops, by, given, rest: ops.people.enable(by, given["name"], **rest),
+        takes=("name",), role=Role.ADMIN, back="/operators", button="Enable",
+    ),
+    "reset-operator": Verb(
+        lambda given: f"Reset {given['name']}",
+        "Password, second factor and sessions are forgotten, as after a lost phone. A link lets"
+        " them in again.",
+        lambda ops, by, given, rest: ops.people.reset(by, _another(by, given), **rest),
+        takes=("name",), danger=True, role=Role.ADMIN, back="/operators", button="Reset",
     ),
     "bulk": Verb(
         _title_of_bulk,

@@ -101,7 +101,17 @@ class Console:
 def new_link(up: Up) -> str:
     """The link of a new admin."""
     name = f"admin{next(_NUMBERS)}"
-    words = ("worker.cli", "operators", "add", name, "--role", "admin", "--link")
+    words = (
+        "worker.cli",
+        "operators",
+        "add",
+        name,
+        "--role",
+        "admin",
+        "--link",
+        "--reason",
+        "tests",
+    )
     done = subprocess.run(
         [sys.executable, "-P", "-m", *words],
         env=up.environment,

@@ -112,21 +112,26 @@ def test_the_stream_brings_what_changes(up: Up, console: Console) -> None:
 def test_operators_on_the_command_line(up: Up) -> None:
     """`operators` makes one with a password from stdin, lists it without that, makes links, and
     what it disables signs nobody in."""
-    made = result(up, "operators", "add", "carl", "--role", "viewer", stdin="a good password\n")
-    assert (made["name"], made["role"], made["password"]) == ("carl", "viewer", True)
-    again, _, _ = run(up, "operators", "add", "carl", "--role", "viewer", stdin="a good password")
-    assert again == REFUSED
-    assert run(up, "operators", "add", "dora", "--role", "viewer", stdin="short\n")[0] == USAGE
-    link = result(up, "operators", "link", "carl")["link"]
+    why = ("--reason", "tests")
+    words = ("operators", "add", "carl", "--role", "viewer", *why)
+    assert result(up, *words, "--dry-run")["result"] == "would"
+    made = result(up, *words, stdin="a good password\n")
+    assert (made["target"], made["after"]) == ("operator carl", {"role": "viewer"})
+    assert run(up, *words, stdin="a good password")[0] == REFUSED
+    short = ("operators", "add", "dora", "--role", "viewer", *why)
+    assert run(up, *short, stdin="short\n")[0] == USAGE
+    assert run(up, "operators", "disable", "carl")[0] == USAGE
+    link = result(up, "operators", "link", "carl", *why)["link"]
     browser = Console.entered(up, link)
     assert "One step is left" in browser.open("/console/queues").text
-    assert result(up, "operators", "disable", "carl") == {"disabled": True}
+    assert result(up, "operators", "role", "carl", "operator", *why)["result"] == "done"
+    assert result(up, "operators", "disable", "carl", *why)["result"] == "done"
     (carl,) = [one for one in result(up, "operators", "list") if one["name"] == "carl"]
-    assert carl["disabled_at"]
+    assert (carl["role"], carl["password"], bool(carl["disabled_at"])) == ("operator", True, True)
     assert "a good password" not in str(carl)
     assert "Password" in browser.open("/console/queues").text
-    assert result(up, "operators", "reset", "carl") == {"reset": True}
-    assert result(up, "operators", "enable", "carl") == {"disabled": False}
+    assert result(up, "operators", "reset", "carl", *why)["result"] == "done"
+    assert result(up, "operators", "enable", "carl", *why)["after"]["disabled"] is False
 
 
 def test_beyond_this_machine_a_password_is_needed(up: Up) -> None:

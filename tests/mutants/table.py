@@ -13,6 +13,7 @@ BLOCKS = "tests/integration/test_blocks.py::"
 BULK = "tests/integration/test_bulk.py::"
 DISCARDING = "tests/integration/test_discarding.py::"
 SENDER_TESTS = "tests/integration/test_sender_tests.py::"
+PEOPLE = "tests/integration/test_people.py::"
 OPERATING = "tests/integration/test_operating.py::"
 RANGES = "tests/integration/test_range_limits.py::"
 CORRECTNESS = "tests/integration/test_correctness.py::"
@@ -590,6 +591,20 @@ MUTANTS = (
         "    if not session.operator.role.allows(verb.role):",
         "    if False:",
         SENDER_TESTS + "test_on_the_console",
+    ),
+    _mutant(
+        "the-last-admin-may-go",
+        "worker/operators/accounts.py",
+        "            if admins == {row.sid} and not stays:",
+        "            if False:",
+        PEOPLE + "test_the_last_admin_stays",
+    ),
+    _mutant(
+        "admins-looked-at-without-a-lock",
+        "worker/operators/accounts.py",
+        "    .order_by(_o.sid)\n    .with_for_update()\n",
+        "    .order_by(_o.sid)\n",
+        PEOPLE + "test_who_waits_sees_what_the_other_did[postgresql]",
     ),
     _mutant(
         "retried-beside-a-newer-one",

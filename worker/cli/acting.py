@@ -36,10 +36,16 @@ def me() -> Operator:
     return Operator(name, f"cli@{socket.gethostname()}"[:64], admin=True)
 
 
-def told(outcome: Outcome) -> None:
-    """Print what came of an action, without the number of `reveal`."""
+def told(outcome: Outcome, link: str | None = None) -> None:
+    """Print what came of an action, without the number of `reveal`.
+
+    :param link: the address of a link that was made
+    """
     values = asdict(outcome)
-    del values["number"]
+    del values["number"], values["link"]
+    if link is not None:
+        output(values | {"link": link}, link)
+        return
     facts = with_times(outcome.after or outcome.before or {})
     shown = [f"{name} {value}" for name, value in facts.items() if value not in (None, "")]
     line = f"{outcome.action} {outcome.target}: {_WORDS[outcome.result]}"

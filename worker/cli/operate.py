@@ -1,6 +1,6 @@
 """What operators do: to one verification or number, to a queue, channel, country or sender."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import click
 
@@ -156,7 +156,8 @@ def reveal(sid: str, reason: str, dry_run: bool) -> None:
     if outcome.number is None:
         told(outcome)
         return
-    output(asdict(replace(outcome, number=None)) | {"number": outcome.number}, outcome.number)
+    values = {name: value for name, value in asdict(outcome).items() if name != "link"}
+    output(values, outcome.number)
 
 
 @main.command()

@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
-from worker.cli.acting import me
+from worker.cli.acting import action, me, told
 from worker.cli.base import Group, json_option, main, output, parts, with_times
 from worker.operators import Operator, Role
 from worker.wiring import Sendcode
 
+_FIRST = "first sign-in"
 FIRST = "admin"  # the name of the one whose link `sendcode up` prints
 
 
@@ -32,18 +33,21 @@ def _shown(operator: Operator) -> dict[str, Any]:
     )
 
 
+_ROLES = click.Choice([role.value for role in Role])
+
+
 @operators.command("add")
 @click.argument("name")
-@click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
+@click.option("--role", type=_ROLES, required=True)
 @click.option("--link", is_flag=True, help="No password now: print a link for the first sign-in.")
-@json_option
-def operators_add(name: str, role: str, link: bool) -> None:
+@action
+def operators_add(name: str, role: str, link: bool, reason: str, dry_run: bool) -> None:
     """Make an operator. The password is read from a prompt, or from stdin."""
     ours = parts()
-    password = None if link else _password()
-    made = ours.operators.add(name, role, password, me())
-    url = link_of(ours, made.name) if link else None
-    output(_shown(made) | {"link": url}, url or f"{made.name} is {made.role}")
+    password = None if link or dry_run else _password()
+    act = ours.operations.people
+    made = act.add(me(), name, role, reason, password=password, link=link, dry_run=dry_run)
+    told(made, _url(ours, made.link))
 
 
 @operators.command("list")
@@ -58,43 +62,54 @@ def operators_list() -> None:
         + (f"  DISABLED {row['disabled_at']}" if row["disabled_at"] else "")
         for row in rows
     ]
-    output(rows, "\n".join(lines) or "none: `sendcode operators add NAME --role admin`")
+    output(rows, "\n".join(lines) or "none: `sendcode operators add NAME --role admin --reason …`")
+
+
+@operators.command("role")
+@click.argument("name")
+@click.argument("role", type=_ROLES)
+@action
+def operators_role(name: str, role: str, reason: str, dry_run: bool) -> None:
+    """Give NAME another role."""
+    act = parts().operations.people
+    told(act.set_role(me(), name, role, reason, dry_run=dry_run))
 
 
 @operators.command("disable")
 @click.argument("name")
-@json_option
-def operators_disable(name: str) -> None:
+@action
+def operators_disable(name: str, reason: str, dry_run: bool) -> None:
     """End an operator's sessions and let no new one begin."""
-    parts().operators.disable(name, me())
-    output({"disabled": True}, "disabled")
+    act = parts().operations.people
+    told(act.disable(me(), name, reason, dry_run=dry_run))
 
 
 @operators.command("enable")
 @click.argument("name")
-@json_option
-def operators_enable(name: str) -> None:
+@action
+def operators_enable(name: str, reason: str, dry_run: bool) -> None:
     """Let a disabled operator sign in again."""
-    parts().operators.enable(name, me())
-    output({"disabled": False}, "enabled")
+    act = parts().operations.people
+    told(act.enable(me(), name, reason, dry_run=dry_run))
 
 
 @operators.command("link")
 @click.argument("name")
-@json_option
-def operators_link(name: str) -> None:
+@action
+def operators_link(name: str, reason: str, dry_run: bool) -> None:
     """Print a link that signs NAME in once, within 15 minutes."""
-    url = link_of(parts(), name)
-    output({"link": url}, url)
+    ours = parts()
+    made = ours.operations.people.link(me(), name, reason, dry_run=dry_run)
+    told(made, _url(ours, made.link))
 
 
 @operators.command("reset")
 @click.argument("name")
-@json_option
-def operators_reset(name: str) -> None:
+@action
+def operators_reset(name: str, reason: str, dry_run: bool) -> None:
     """Forget NAME's password, second factor and sessions; then give out a link."""
-    parts().operators.reset(name, me())
-    output({"reset": True}, "reset: `sendcode operators link` makes a link to sign in")
+    act = parts().operations.people
+    told(act.reset(me(), name, reason, dry_run=dry_run))
 
 
 @operators.command("first-link")
@@ -106,13 +121,13 @@ def operators_first_link() -> None:
     if not ours.operators.anyone_has_password():
         known = {one.name for one in ours.operators.all()}
         if FIRST not in known:
-            ours.operators.add(FIRST, Role.ADMIN, by=me())
-        url = link_of(ours, FIRST)
+            ours.operators.add(FIRST, Role.ADMIN, by=me(), reason=_FIRST)
+        url = _url(ours, ours.operators.make_link(FIRST, me(), _FIRST)) or url
     output({"link": url}, url)
 
 
-def link_of(ours: Sendcode, name: str) -> str:
-    return f"{ours.settings.base_url}/console/link?key={ours.operators.make_link(name, me())}"
+def _url(ours: Sendcode, key: str | None) -> str | None:
+    return key and f"{ours.settings.base_url}/console/link?key={key}"
 
 
 def _password() -> str:

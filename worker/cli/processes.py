@@ -102,7 +102,7 @@ def _require_password(ours: Sendcode, host: str) -> None:
         return
     raise SettingsError(
         f"the console would listen on {host} and no operator has a password: make one with"
-        " `sendcode operators add NAME --role admin`, or set SENDCODE_CONSOLE=off"
+        " `sendcode operators add NAME --role admin --reason …`, or set SENDCODE_CONSOLE=off"
     )
 
 

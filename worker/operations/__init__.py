@@ -11,6 +11,7 @@ from worker.operations.discarding import Discarding
 from worker.operations.forcing import Forcing
 from worker.operations.numbers import Numbers
 from worker.operations.pauses import Pause, Pauses
+from worker.operations.people import People
 from worker.operations.replaying import Replaying
 from worker.operations.sending import Sending
 from worker.operations.testing import Testing
@@ -30,6 +31,7 @@ class Operations:
         circuits: Forcing,
         testing: Testing,
         replaying: Replaying,
+        people: People,
         bulk: Bulk,
         audit: Audit,
     ) -> None:
@@ -41,6 +43,7 @@ class Operations:
         self.circuits = circuits
         self.testing = testing
         self.replaying = replaying
+        self.people = people
         self.bulk = bulk
         self.audit = audit
 

@@ -31,6 +31,7 @@ class Outcome:
     :param before: what was so before, without a number, a code or a key
     :param after: what is so now, or would be
     :param number: of `reveal` alone
+    :param link: the key of a link that signs in, of what makes one
     """
 
     action: str
@@ -39,6 +40,7 @@ class Outcome:
     before: dict[str, Any] | None = None
     after: dict[str, Any] | None = None
     number: str | None = field(default=None, repr=False)
+    link: str | None = field(default=None, repr=False)
 
 
 def acting(

@@ -3,26 +3,36 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from worker.audit import Operator as By
 from worker.audit import write_down
 from worker.codes import Keyring
 from worker.db import Database, now_ms
-from worker.errors import ConflictError, InvalidParameterError, NotFoundError
+from worker.errors import ActionRefusedError, ConflictError, InvalidParameterError, NotFoundError
 from worker.factors import totp
 from worker.factors.words import Config
 from worker.models import new_sid
 from worker.operators.passwords import hashed, matches
 from worker.operators.tries import Tries
-from worker.operators.words import Operator, Role, check_name, check_password, check_role
+from worker.operators.words import Change, Operator, Role, check_name, check_password, check_role
 from worker.resealing import reseal
 from worker.sign_in_tables import operator_links, operator_sessions, operators
 
 MOST = 1000  # operators that are listed
 TOTP = Config(algorithm="sha1", digits=6, period=30, skew=1)
+UNASKED = "operators"  # the reason of what has none of its own
 _o = operators.c
+# Under lock and in one order: of two that would take the last two admins away at once, the second
+# sees what the first has done.
+_ADMINS = (
+    select(_o.sid)
+    .where(_o.role == Role.ADMIN.value, _o.disabled_at.is_(None))
+    .order_by(_o.sid)
+    .with_for_update()
+)
+_ROW = select(_o.sid, _o.role, _o.disabled_at).where(_o.name == bindparam("name"))
 
 
 class Accounts:
@@ -31,9 +41,16 @@ class Accounts:
         self._keyring = keyring
 
     def add(
-        self, name: str, role: str, password: str | None = None, by: By | None = None
+        self,
+        name: str,
+        role: str,
+        password: str | None = None,
+        by: By | None = None,
+        reason: str = UNASKED,
+        dry_run: bool = False,
     ) -> Operator:
         """
+        :param dry_run: the one that would be made
         :param password: None where the first sign-in is to be by a link
         :raises InvalidParameterError: an unusable name, role or password
         :raises ConflictError: there is an operator of this name
@@ -51,7 +68,9 @@ class Accounts:
             with self._db.begin() as connection:
                 made = connection.execute(insert(operators).values(values).returning(operators))
                 row = made.mappings().one()
-                note(connection, by, "add", name, {"role": row["role"]})
+                note(connection, by, "add", name, {"role": row["role"]}, reason=reason)
+                if dry_run:
+                    connection.rollback()
                 return read(row)
         except IntegrityError:
             raise ConflictError("operator") from None
@@ -86,34 +105,91 @@ class Accounts:
                 ).scalar_one()
             )
 
-    def disable(self, name: str, by: By | None = None) -> None:
+    def disable(
+        self, name: str, by: By | None = None, reason: str = UNASKED, dry_run: bool = False
+    ) -> Change:
         """End an operator's sessions and links, and let no new one begin.
 
         :raises NotFoundError: there is none of this name
+        :raises ActionRefusedError: `last_admin`, no enabled admin would be left
         """
-        self._change(name, by, "disable", disabled_at=now_ms())
+        return self._change(name, by, "disable", reason, dry_run, disabled=True)
 
-    def enable(self, name: str, by: By | None = None) -> None:
+    def enable(
+        self, name: str, by: By | None = None, reason: str = UNASKED, dry_run: bool = False
+    ) -> Change:
         """
         :raises NotFoundError: there is none of this name
         """
-        self._change(name, by, "enable", disabled_at=None)
+        return self._change(name, by, "enable", reason, dry_run, disabled=False)
 
-    def reset(self, name: str, by: By | None = None) -> None:
+    def set_role(
+        self,
+        name: str,
+        role: str,
+        by: By | None = None,
+        reason: str = UNASKED,
+        dry_run: bool = False,
+    ) -> Change:
+        """
+        :raises InvalidParameterError: no such role
+        :raises NotFoundError: there is none of this name
+        :raises ActionRefusedError: `last_admin`, no enabled admin would be left
+        """
+        return self._change(name, by, "role", reason, dry_run, role=check_role(role).value)
+
+    def reset(
+        self, name: str, by: By | None = None, reason: str = UNASKED, dry_run: bool = False
+    ) -> Change:
         """Forget password, second factor and sessions, as after a lost phone.
 
         :raises NotFoundError: there is none of this name
         """
-        nothing = dict.fromkeys(("password_hash", "key_id", "totp_sealed"))
-        self._change(name, by, "reset", **nothing, last_step=-1)
+        return self._change(name, by, "reset", reason, dry_run, reset=True)
 
-    def _change(self, name: str, by: By | None, action: str, **values: Any) -> None:
-        sid = self.fetch(name).sid
+    def _change(
+        self,
+        name: str,
+        by: By | None,
+        action: str,
+        reason: str,
+        dry_run: bool,
+        *,
+        disabled: bool | None = None,
+        role: str | None = None,
+        reset: bool = False,
+    ) -> Change:
         with self._db.begin() as connection:
-            connection.execute(update(operators).where(_o.sid == sid).values(values))
-            for table in (operator_sessions, operator_links):
-                connection.execute(delete(table).where(table.c.operator_sid == sid))
-            note(connection, by, action, name)
+            admins = set(connection.execute(_ADMINS).scalars())
+            row = connection.execute(_ROW, {"name": name.strip().lower()}).one_or_none()
+            if row is None:
+                raise NotFoundError("operator")
+            before = {"role": row.role, "disabled": row.disabled_at is not None}
+            after = {
+                "role": role or row.role,
+                "disabled": before["disabled"] if disabled is None else disabled,
+            }
+            stays = after == {"role": Role.ADMIN.value, "disabled": False}
+            if admins == {row.sid} and not stays:
+                text = "no enabled admin would be left: make another one first"
+                raise ActionRefusedError("last_admin", text)
+            change = Change(before, after | {"reset": True} if reset else after, True)
+            if before == after and not reset:
+                return Change(before, after, False)
+            values: dict[str, Any] = {"role": after["role"]}
+            if disabled is not None:
+                values["disabled_at"] = now_ms() if disabled else None
+            if reset:
+                values |= dict.fromkeys(("password_hash", "key_id", "totp_sealed"))
+                values["last_step"] = -1
+            connection.execute(update(operators).where(_o.sid == row.sid).values(values))
+            if role is None:  # a role holds from the next request on, so sessions may last
+                for table in (operator_sessions, operator_links):
+                    connection.execute(delete(table).where(table.c.operator_sid == row.sid))
+            note(connection, by, action, name, change.after, change.before, reason)
+            if dry_run:
+                connection.rollback()
+        return change
 
     def set_password(
         self, operator: Operator, password: str, current: str, keep: str, by: By | None = None
@@ -248,11 +324,13 @@ def note(
     action: str,
     name: str,
     after: dict[str, Any] | None = None,
+    before: dict[str, Any] | None = None,
+    reason: str = UNASKED,
 ) -> None:
     """Write down who changed an operator."""
     if by is not None:
         target = f"operator {name.strip().lower()}"
-        write_down(connection, by, f"operator.{action}", target, "operators", after=after)
+        write_down(connection, by, f"operator.{action}", target, reason, before, after)
 
 
 def read(row: Mapping[Any, Any]) -> Operator:

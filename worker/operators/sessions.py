@@ -13,7 +13,7 @@ from worker.audit import Operator as By
 from worker.db import now_ms
 from worker.errors import KeyMissingError, NotFoundError, SignInRefusedError
 from worker.models import new_sid
-from worker.operators.accounts import Accounts, note, read
+from worker.operators.accounts import UNASKED, Accounts, note, read
 from worker.operators.passwords import matches
 from worker.operators.tries import Tries
 from worker.operators.words import IDLE_LIFE, LINK_LIFE, SEEN_STEP, SESSION_LIFE, Session
@@ -44,7 +44,13 @@ _SESSIONS = (
 class Operators(Accounts):
     """Who operates sendcode, and who of them is signed in."""
 
-    def make_link(self, name: str, by: By | None = None) -> str:
+    def make_link(
+        self,
+        name: str,
+        by: By | None = None,
+        reason: str = UNASKED,
+        dry_run: bool = False,
+    ) -> str:
         """The key of a link that signs `name` in once within `LINK_LIFE`; older ones end.
 
         :raises NotFoundError: there is none of this name, or it is disabled
@@ -62,7 +68,9 @@ class Operators(Accounts):
                     expires_at=now_ms() + LINK_LIFE,
                 )
             )
-            note(connection, by, "link", name)
+            note(connection, by, "link", name, reason=reason)
+            if dry_run:
+                connection.rollback()
         return key
 
     def use_link(self, key: str, address: str, browser: str) -> str:

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from worker.errors import InvalidParameterError
 
@@ -39,6 +40,18 @@ class Operator:
     created_at: int
     signed_in_at: int | None
     disabled_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was changed of an operator.
+
+    :param changed: False where it was so already
+    """
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    changed: bool
 
 
 @dataclass(frozen=True, slots=True)
