@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import redis
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -11,6 +12,7 @@ from sqlalchemy import text
 from worker import migrations
 from worker.circuits import CircuitState
 from worker.errors import LimitsUnavailableError
+from worker.presence import State
 from worker.wiring import Sendcode
 
 log = structlog.get_logger()
@@ -40,7 +42,13 @@ def readyz(request: Request) -> JSONResponse:
     checks = {name: "ok" if passed else "failed" for name, passed in needed.items()}
     checks["worker"] = "ok" if works else "silent"
     status = ("ok" if works and not opened else "degraded") if ready else "unavailable"
-    body = {"status": status, "checks": checks, "open_circuits": opened}
+    quiet = _quiet_workers(parts) if needed["broker"] else []
+    body = {
+        "status": status,
+        "checks": checks,
+        "open_circuits": opened,
+        "quiet_workers": quiet,
+    }
     return JSONResponse(body, 200 if ready else 503)
 
 
@@ -50,6 +58,13 @@ def _open_circuits(parts: Sendcode) -> list[str]:
     except LimitsUnavailableError:
         return []
     return [f"{c.sender}/{c.channel}" for c in circuits if c.state is not CircuitState.CLOSED]
+
+
+def _quiet_workers(parts: Sendcode) -> list[str]:
+    try:
+        return [one.name for one in parts.standing.workers() if one.state == State.QUIET]
+    except redis.RedisError:
+        return []
 
 
 def _answers(parts: Sendcode) -> bool:

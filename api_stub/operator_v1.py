@@ -351,6 +351,34 @@ async def link_operator(request: Request, account: Admin, given: Given) -> JSONR
     return await _act(request, given, ("name",), lambda by, **rest: act.link(by, name, **rest))
 
 
+@router.get("/workers")
+async def workers(request: Request, account: Reader) -> JSONResponse:
+    """The workers that are up, with what they do now."""
+    found = await run_in_threadpool(parts_of(request).standing.workers)
+    return JSONResponse({"workers": [asdict(one) for one in found]})
+
+
+@router.post("/workers/quiet", openapi_extra=_body("worker"))
+async def quiet_worker(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Have a worker take nothing more and finish what it has."""
+    act, name = _operations(request).crew, given.required("worker")
+    return await _act(request, given, ("worker",), lambda by, **rest: act.quiet(by, name, **rest))
+
+
+@router.post("/workers/work", openapi_extra=_body("worker"))
+async def work_worker(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Have a quiet worker take messages again."""
+    act, name = _operations(request).crew, given.required("worker")
+    return await _act(request, given, ("worker",), lambda by, **rest: act.work(by, name, **rest))
+
+
+@router.post("/workers/stop", openapi_extra=_body("worker"))
+async def stop_worker(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Have a worker finish what it has and end."""
+    act, name = _operations(request).crew, given.required("worker")
+    return await _act(request, given, ("worker",), lambda by, **rest: act.stop(by, name, **rest))
+
+
 @router.get("/audit")
 async def audit(request: Request, account: Admin) -> JSONResponse:
     """Who did what and why, the newest first; `before` goes on behind a sid."""

@@ -12,6 +12,7 @@ from worker import __version__
 from worker.circuits import CircuitState
 from worker.errors import LimitsUnavailableError
 from worker.operations import Pause
+from worker.presence import State
 from worker.standing import Standing
 
 MOST_SILENT = 3600  # seconds; what is longer or never was shows as this
@@ -68,6 +69,8 @@ class Gauges(Collector):
         workers, silent = self._standing.workers(), self._standing.silent_seconds()
         busy = sum(worker.busy for worker in workers)
         found["workers_alive"].add_metric([], len(workers))
+        quiet = sum(worker.state == State.QUIET for worker in workers)
+        found["workers_quiet"].add_metric([], quiet)
         found["worker_slots"].add_metric(["busy"], busy)
         found["worker_slots"].add_metric(["free"], sum(w.slots for w in workers) - busy)
         heard = MOST_SILENT if silent is None else min(silent, MOST_SILENT)
@@ -94,6 +97,7 @@ def families() -> dict[str, GaugeMetricFamily]:
         _gauge("queue_oldest_age_seconds", "How long the oldest due code has waited.", "queue"),
         _gauge("inflight_jobs", "Deliveries that workers hold.", "queue"),
         _gauge("workers_alive", "Worker processes that are up."),
+        _gauge("workers_quiet", "Worker processes that an operator has told to take nothing."),
         _gauge("worker_slots", "Slots of all workers.", "state"),
         _gauge("worker_silent_seconds", "Since the last heartbeat through the queue."),
         _gauge("circuit_state", "0 closed, 1 half-open, 2 open.", "sender", "channel"),

@@ -39,6 +39,7 @@ class Watchdog:
         self._lock = threading.Lock()
         self._running = 0
         self._starving_since: float | None = None
+        self.resting = False  # it is told to take nothing, so silence proves nothing
 
     @property
     def running(self) -> int:
@@ -63,7 +64,7 @@ class Watchdog:
         except redis.RedisError:
             waiting = False
         with self._lock:
-            if not waiting or self._running >= self.slots:
+            if self.resting or not waiting or self._running >= self.slots:
                 self._starving_since = None
                 return False
             if self._starving_since is None:

@@ -36,6 +36,7 @@ from worker.minutes import Minutes
 from worker.operations import Operations
 from worker.operations.blocks import Blocks
 from worker.operations.bulk import Bulk
+from worker.operations.crew import Crew
 from worker.operations.discarding import Discarding
 from worker.operations.forcing import Forcing
 from worker.operations.numbers import Numbers
@@ -268,6 +269,7 @@ class Sendcode:
             ),
             replaying=Replaying(self.db, s),
             people=People(self.operators),
+            crew=Crew(self.db, self.redis),
             bulk=Bulk(self.db, self.records, sending),
             audit=Audit(self.db),
         )

@@ -250,6 +250,25 @@ VERBS: dict[str, Verb] = {
         lambda ops, by, given, rest: ops.people.reset(by, _another(by, given), **rest),
         takes=("name",), danger=True, role=Role.ADMIN, back="/operators", button="Reset",
     ),
+    "quiet-worker": Verb(
+        lambda given: f"Let {given['name']} take nothing more",
+        "Within seconds it takes no code any more and finishes what it has; the others go on. It"
+        " works again when it is told to, or started anew.",
+        lambda ops, by, given, rest: ops.crew.quiet(by, given["name"], **rest),
+        takes=("name",), danger=True, back="/workers", button="Quiet it",
+    ),
+    "wake-worker": Verb(
+        lambda given: f"Let {given['name']} work again",
+        "It takes codes again, within seconds.",
+        lambda ops, by, given, rest: ops.crew.work(by, given["name"], **rest),
+        takes=("name",), back="/workers", button="Let it work",
+    ),
+    "stop-worker": Verb(
+        lambda given: f"Stop {given['name']}",
+        "It finishes what it has and ends, as on SIGTERM. What supervises it may start it anew.",
+        lambda ops, by, given, rest: ops.crew.stop(by, given["name"], **rest),
+        takes=("name",), danger=True, back="/workers", button="Stop it",
+    ),
     "bulk": Verb(
         _title_of_bulk,
         "In the background, one after another, by the rules that hold for one. It can be stopped.",

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -115,6 +116,36 @@ def test_a_sender_is_tried_out(up: Up, to: str) -> None:
     code, output, _ = run(up, *words)
     assert (code, "21610" in output, to[2:] in output) == (1, True, False)
     assert result(up, "provider", "check", "main", *WHY)["after"]["answer"] == "accepted"
+
+
+def test_a_worker_is_quiet_works_and_ends(up: Up, to: str) -> None:
+    """`workers quiet` has it take nothing, `work` has it go on, and `stop` has it end as on
+    SIGTERM, after which its supervisor starts another. No code is lost by it."""
+
+    def only() -> dict[str, Any]:
+        found = [one for one in result(up, "workers") if one["state"] != "draining"]
+        return found[0] if found else {"name": None, "state": None}
+
+    name = only()["name"]
+    assert only()["version"]
+    assert result(up, "workers", "quiet", name, *WHY)["result"] == "done"
+    until(lambda: only()["state"] == "quiet", about="quiet")
+    assert up.http.get("/readyz").json()["quiet_workers"] == [name]
+    sid = up.start_code(to)["sid"]
+    waits = "SELECT state, tries FROM deliveries WHERE verification_sid = :sid"
+    until(
+        lambda: up.http.get("/readyz").json()["checks"]["worker"] == "silent",
+        seconds=40,
+        about="silence",
+    )
+    assert up.rows(waits, sid=sid) == [{"state": "queued", "tries": 0}]
+    assert only()["name"] == name, "the watchdog leaves a quiet one alone"
+    assert result(up, "workers", "work", name, *WHY)["result"] == "done"
+    assert up.wait(to)["to"] == to
+    assert result(up, "workers", "stop", name, *WHY)["result"] == "done"
+    until(lambda: only()["name"] not in (None, name), about="another worker")
+    up.start_code("+447700900304")
+    assert up.wait("+447700900304")["to"] == "+447700900304"
 
 
 @pytest.mark.parametrize(

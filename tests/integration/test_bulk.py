@@ -227,6 +227,7 @@ def test_old_jobs_are_purged(parts: Sendcode, service: Service, provider: Standi
     assert {job.sid for job in parts.operations.bulk.all()} == {young.sid, running}
 
 
+@pytest.mark.kills("none-chosen-is-all-that-match")
 def test_what_cannot_be_a_job(parts: Sendcode) -> None:
     """No verb, no channel of a resend, a number as filter, or limits overridden by no admin: no
     job. Where nothing matches there is none either."""

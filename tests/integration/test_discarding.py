@@ -42,6 +42,7 @@ def test_one_that_waits_is_dropped(parts: Sendcode, service: Service, provider: 
     assert (entry.action, entry.target, entry.reason) == ("discard", sid, "wrong text")
 
 
+@pytest.mark.kills("dropped-with-its-outcome-unknown")
 def test_what_is_being_sent_is_not_dropped(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_worker_wins_or_loses(parts: Sendcode, service: Service, provider: Sta
     assert {one.target for one in audited(parts)} == dropped
 
 
+@pytest.mark.kills("dropped-while-a-worker-holds-it")
 def test_one_taken_since_it_was_looked_at_is_not_dropped(parts: Sendcode, service: Service) -> None:
     """A worker that takes it between the look and the deed has it: nothing is written."""
     act, sid = parts.operations.discarding, delivery_of(parts, service)

@@ -83,6 +83,7 @@ def test_a_trial_changes_nothing(parts: Sendcode, people: People) -> None:
     assert audited(parts) == []
 
 
+@pytest.mark.kills("the-last-admin-may-go")
 def test_the_last_admin_stays(parts: Sendcode, people: People) -> None:
     """Whoever asks, the last enabled admin is neither disabled nor given another role; those that
     are disabled count for nothing. A reset, after which a link lets them in, is no such end."""
@@ -119,6 +120,7 @@ def test_two_admins_at_once_leave_one(parts: Sendcode, people: People) -> None:
             connection.execute(text("DELETE FROM operators"))
 
 
+@pytest.mark.kills("admins-looked-at-without-a-lock")
 def test_who_waits_sees_what_the_other_did(parts: Sendcode, people: People) -> None:
     """One that begins while the other has not ended waits for it, and is refused."""
     for name in ("ann", "bob"):

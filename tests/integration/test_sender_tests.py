@@ -58,6 +58,7 @@ def working(two: Sendcode, service: Service) -> Iterator[None]:
     thread.join()
 
 
+@pytest.mark.kills("a-test-by-another-sender")
 def test_it_goes_by_the_sender_that_is_named(
     two: Sendcode, working: None, provider: Standin
 ) -> None:
@@ -88,6 +89,7 @@ def test_it_goes_by_the_sender_that_is_named(
         two.operations.testing.send(ADMIN, "two", "sms", NUMBER, "again", wait=0)
 
 
+@pytest.mark.kills("a-test-that-a-plan-follows")
 def test_no_other_sends_it_and_nothing_follows(
     two: Sendcode, working: None, provider: Standin
 ) -> None:
@@ -151,6 +153,7 @@ def test_over_http(two: Sendcode, working: None, provider: Standin) -> None:
     refused(door(two, key.sid, secret).post("/operator/v1/senders/test", json=body), 403, 20003)
 
 
+@pytest.mark.kills("a-test-by-anybody")
 def test_on_the_console(two: Sendcode, working: None, provider: Standin) -> None:
     """The page of senders leads an admin to both forms, an operator to the check alone; what came
     of it is said in words, and the number is on no page."""

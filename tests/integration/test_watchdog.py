@@ -89,3 +89,14 @@ def test_a_running_job_is_let_end(broker: redis.Redis) -> None:
     assert not watchdog.is_deaf()
     watchdog.job_ended()
     assert watchdog.is_deaf()
+
+
+def test_a_quiet_worker_is_not_deaf(broker: redis.Redis) -> None:
+    """A worker that is told to take nothing is left alone, however long the queue."""
+    clock = Clock()
+    watchdog = Watchdog(broker, ["sms"], slots=1, clock=clock)
+    watchdog.resting = True
+    broker.lpush("sms", "job")
+    watchdog.is_deaf()
+    clock.now = DEAF_AFTER * 2
+    assert not watchdog.is_deaf()

@@ -20,6 +20,7 @@ from worker.cli import (
     top,
     watch,
     webhooks,
+    workers,
 )
 from worker.cli.base import main
 
@@ -40,4 +41,5 @@ __all__ = [
     "top",
     "watch",
     "webhooks",
+    "workers",
 ]

@@ -7,6 +7,7 @@ done twice or by two at once.
 from worker.audit import Audit
 from worker.operations.blocks import Block, Blocks
 from worker.operations.bulk import Bulk, BulkJob
+from worker.operations.crew import Crew
 from worker.operations.discarding import Discarding
 from worker.operations.forcing import Forcing
 from worker.operations.numbers import Numbers
@@ -32,6 +33,7 @@ class Operations:
         testing: Testing,
         replaying: Replaying,
         people: People,
+        crew: Crew,
         bulk: Bulk,
         audit: Audit,
     ) -> None:
@@ -44,6 +46,7 @@ class Operations:
         self.testing = testing
         self.replaying = replaying
         self.people = people
+        self.crew = crew
         self.bulk = bulk
         self.audit = audit
 
