@@ -54,7 +54,7 @@ def call_event(item: Item, account: str, number: int) -> dict[str, str]:
     return params
 
 
-def heard_params(item: Item, account: str, pressed: bool) -> dict[str, str]:
-    """What goes with a request for the next TwiML; a pressed key is always 1."""
+def heard_params(item: Item, account: str, digits: str) -> dict[str, str]:
+    """What goes with a request for the next TwiML, and the keys that led there."""
     params = _call(item, account)
-    return params | {"Digits": "1", "msg": "Gather End"} if pressed else params
+    return params | {"Digits": digits, "msg": "Gather End"} if digits else params

@@ -1,6 +1,7 @@
 """Faults on order, and numbers that always misbehave."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -9,16 +10,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from api_stub.sandbox.store import Store
 from api_stub.sandbox.validation import E164
 
+PREFIX = re.compile(r"^(\+[1-9][0-9]{0,13})?\*\Z")
 Answer = Literal["auto", "manual", "busy", "no-answer", "decline"]
 Fail = Literal["429", "500", "503", "drop", "hang", "reject", "undelivered"]
 
 
 class Fault(BaseModel):
-    """What happens to the next requests for a number (`*`: every number), by a sender (`*`: any).
+    """What happens to the next requests for a number, by a sender (`*`: any).
 
-    `delay_ms` holds the answer back; `accept` takes the request although the answer is 500 or 503;
-    `seconds` is how long a `hang` lasts; `list_late` is for how many seconds lists do not show what
-    was taken, as Twilio promises no time; `times` null means until cleared.
+    `to` is a number, a prefix with a star (`+233*`), or `*` for every number; `late` is how many
+    seconds later than usual the phone has the message, or rings; `delay_ms` holds the answer back;
+    `accept` takes the request although the answer is 500 or 503; `seconds` is how long a `hang`
+    lasts; `list_late` is for how many seconds lists do not show what was taken, as Twilio promises
+    no time; `times` null means until cleared.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,16 +39,17 @@ class Fault(BaseModel):
     seconds: float = Field(30, gt=0, le=300)
     callbacks: Literal["none", "twice", "reversed"] | None = None
     list_late: float = Field(0, ge=0, le=3600)
+    late: float = Field(0, ge=0, le=3600)
     times: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
-        if self.to != "*" and not E164.match(self.to):
-            raise ValueError("to must be an E.164 number or *")
-        if not (self.delay_ms or self.fail or self.callbacks or self.list_late):
-            raise ValueError("one of delay_ms, fail, callbacks, list_late is needed")
-        if self.list_late and self.on != "send":
-            raise ValueError("list_late is for what is sent")
+        if not (E164.match(self.to) or PREFIX.match(self.to)):
+            raise ValueError("to must be an E.164 number, a prefix such as +233*, or *")
+        if not (self.delay_ms or self.fail or self.callbacks or self.list_late or self.late):
+            raise ValueError("one of delay_ms, fail, callbacks, list_late, late is needed")
+        if (self.list_late or self.late) and self.on != "send":
+            raise ValueError("list_late and late are for what is sent")
         if self.fail in ("reject", "undelivered") and self.code is None:
             raise ValueError(f"fail {self.fail} needs a code")
         return self
@@ -93,16 +98,25 @@ def listed(store: Store) -> list[dict[str, Any]]:
 
 
 def clear(store: Store, to: str) -> int:
-    """Forget the faults of one number, or of all when `to` is empty; the cycles start anew."""
+    """Forget the faults of one number or prefix, or all when `to` is empty; cycles start anew."""
     values = (to, to)
     store.db.execute("DELETE FROM counters WHERE ? = '' OR recipient = ?", values)
     return store.db.execute("DELETE FROM faults WHERE ? = '' OR recipient = ?", values).rowcount
 
 
+def drop(store: Store, fault: int) -> None:
+    """Forget one fault."""
+    store.db.execute("DELETE FROM faults WHERE id = ?", (fault,))
+
+
 def take(store: Store, to: str, channel: str, on: str, sender: str = "") -> Fault | None:
-    """The fault that meets this request: the number's own first, then `*`, then a magic one's."""
+    """The fault that meets this request: the number's own first, then the longest prefix's, `*`
+    last, then a magic number's."""
     rows = store.db.execute(
-        "SELECT * FROM faults WHERE recipient IN (?, '*') ORDER BY recipient = '*', id", (to,)
+        "SELECT * FROM faults WHERE recipient = ?1 OR (recipient LIKE '%*'"
+        " AND substr(?1, 1, length(recipient) - 1) = rtrim(recipient, '*'))"
+        " ORDER BY recipient = ?1 DESC, length(recipient) DESC, id",
+        (to,),
     ).fetchall()
     for row in rows:
         fault = Fault.model_validate_json(row["spec"])

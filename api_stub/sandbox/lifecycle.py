@@ -4,17 +4,25 @@ import asyncio
 import contextlib
 import time
 
-from api_stub.sandbox import faults
+from api_stub.sandbox import faults, standing
 from api_stub.sandbox.callbacks import Callbacks
-from api_stub.sandbox.events import call_event, heard_params, message_event
+from api_stub.sandbox.conversation import KEYS, Conversation, HungUpError
+from api_stub.sandbox.events import call_event, message_event
 from api_stub.sandbox.store import Item, Store
-from api_stub.sandbox.twiml import DEPTH, TwimlError, hear, parse
 
 STEP = 0.03  # seconds between two steps of a message
 RING = 0.3  # until a call is answered on its own
 TALK = 0.5  # until an answered call ends
 POOL_NUMBER = "+15005550006"  # Twilio's own test sender; what a messaging service sends from
+RING_LIMIT = 60.0  # Twilio's own, where a call says nothing
+RINGS, TALKS = ("queued", "ringing"), ("in-progress",)
+WORDS = {"answer": RINGS, "ignore": RINGS, "decline": RINGS, "end": TALKS}  # and when each fits
 OUTCOMES = {"busy": "busy", "decline": "busy", "no-answer": "no-answer", "end": "canceled"}
+
+
+def rings_until(item: Item) -> float:
+    """When a call that nobody answers ends, in seconds since 1970."""
+    return (item.begun or item.created) + float(item.param("Timeout") or RING_LIMIT)
 
 
 class Lifecycle:
@@ -49,7 +57,7 @@ class Lifecycle:
         await self._callbacks.close()
 
     def signal(self, sid: str, word: str) -> bool:
-        """Tell a living call `answer`, `decline` or `end`; False when it has ended."""
+        """Tell a living call `answer`, `ignore`, `decline`, `end` or a key; False when it ended."""
         queue = self._signals.get(sid)
         if queue is None:
             return False
@@ -73,7 +81,7 @@ class Lifecycle:
             sender = item.sender or self._pool
             item = self._store.change(item, status="sent", begun=time.time(), sender=sender)
             self._callbacks.queue(item, message_event(item, self._account))
-        await asyncio.sleep(STEP)
+        await asyncio.sleep(STEP + self._store.delayed(item))
         status = "delivered" if item.undelivered is None else "undelivered"
         item = self._store.change(item, status=status, error_code=item.undelivered)
         item = self._arrived(item)
@@ -95,7 +103,7 @@ class Lifecycle:
         if item.status != "queued":
             return item
         self._tell(item, "initiated", 0)
-        await asyncio.sleep(STEP)
+        await asyncio.sleep(STEP + self._store.delayed(item))
         item = self._store.change(item, status="ringing", begun=time.time())
         self._tell(item, "ringing", 1)
         return item
@@ -105,38 +113,40 @@ class Lifecycle:
         if item.undelivered is not None:
             return "failed"
         answer = faults.answer_of(self._store, item.recipient)
-        wait = float(item.param("Timeout") or 60) if answer == "manual" else RING
-        word = await self._signalled(item, wait)
+        by_hand = answer == "manual"
+        word = await self._picked_up(item, rings_until(item) if by_hand else time.time() + RING)
         if word == "answer" or (word is None and answer == "auto"):
             return ""
-        return OUTCOMES[word or {"manual": "no-answer"}.get(answer, answer)]
+        return OUTCOMES[word or ("no-answer" if by_hand else answer)]
+
+    async def _picked_up(self, item: Item, end: float) -> str | None:
+        """What the callee does about the ringing, None when nothing; ignored, it rings on."""
+        while word := await self._signalled(item, max(end - time.time(), 0)):
+            if word == "ignore":
+                standing.ignored(self._store, item)
+            elif word not in KEYS:
+                return word
+        return None
 
     async def _talk(self, item: Item) -> None:
         if item.status != "in-progress":
             item = self._store.change(item, status="in-progress", begun=time.time())
             self._tell(item, "answered", 2)
-        if item.arrived is None and (said := await self._conversation(item)):
-            item = self._arrived(self._store.change(item, body="\n".join(said)))
-        await self._signalled(item, TALK)
+        by_hand = faults.answer_of(self._store, item.recipient) == "manual"
+        words = self._signals[item.sid]
+        talk = Conversation(self._store, self._callbacks, self._account, words, by_hand)
+        with contextlib.suppress(HungUpError):
+            if item.arrived is None:
+                item = await talk.play(item)
+            if item.body:
+                item = self._arrived(item)
+            await self._heard_out(item, max(TALK, talk.unheard))
         self._end(item, "completed")
 
-    async def _conversation(self, item: Item) -> list[str]:
-        said: list[str] = []
-        url, text = item.param("Url"), item.param("Twiml")
-        pressed = False
-        for _ in range(DEPTH):
-            if url:
-                form = heard_params(item, self._account, pressed)
-                text = await self._callbacks.post(url, form) or ""
-            try:
-                heard = hear(parse(text))
-            except TwimlError:
-                break  # Twilio hangs up on a document it cannot read
-            said += heard.said
-            url, pressed = heard.url, heard.pressed
-            if not url:
-                break
-        return said
+    async def _heard_out(self, item: Item, seconds: float) -> None:
+        end = time.time() + seconds
+        while (word := await self._signalled(item, max(end - time.time(), 0))) and word != "end":
+            pass  # keys that nobody asked for
 
     async def _signalled(self, item: Item, wait: float) -> str | None:
         try:

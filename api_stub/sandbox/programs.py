@@ -8,10 +8,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
 
-from api_stub.sandbox import access, faults, ledger
+from api_stub.sandbox import access, faults, ledger, standing
 from api_stub.sandbox.codes import find
 from api_stub.sandbox.context import of
+from api_stub.sandbox.conversation import KEYS
 from api_stub.sandbox.errors import SandboxError
+from api_stub.sandbox.lifecycle import WORDS
 from api_stub.sandbox.severing import closing
 from api_stub.sandbox.store import Item
 from api_stub.sandbox.validation import LIMIT, number, possible
@@ -128,7 +130,7 @@ async def list_faults(request: Request) -> Response:
 @router.delete("/faults")
 async def clear_faults(request: Request) -> Response:
     to = request.query_params.get("to", "")
-    to = to if to == "*" else _to(to, needed=False)
+    to = to if faults.PREFIX.match(to) else _to(to, needed=False)
     return JSONResponse({"cleared": faults.clear(of(request).store, to)})
 
 
@@ -141,15 +143,32 @@ async def set_number(request: Request, to: str) -> Response:
     return JSONResponse({"to": to, "answer": answer})
 
 
+@router.post("/calls/{sid}/press")
+async def press(request: Request, sid: str) -> Response:
+    """Press a key in a call that asks for one."""
+    key = (await _json(request)).get("key")
+    if not isinstance(key, str) or len(key) != 1 or key not in KEYS:
+        raise SandboxError(400, f"key must be one of {KEYS}")
+    item = _call(request, sid)
+    if standing.of_call(of(request).store, item).asks is None:
+        raise SandboxError(409, f"the call asks for no key: it is {item.status}")
+    of(request).lifecycle.signal(sid, key)
+    return JSONResponse({"sid": sid, "told": key})
+
+
 @router.post("/calls/{sid}/{word}")
 async def callee(request: Request, sid: str, word: str) -> Response:
-    """Answer or decline a call that rings."""
-    if word not in ("answer", "decline"):
-        raise SandboxError(404, "a call can be told answer or decline")
-    sandbox = of(request)
-    item = sandbox.store.one("sid = ? AND channel = 'call'", sid)
+    """Answer, ignore or decline a call that rings, or hang up in one that was answered."""
+    if word not in WORDS:
+        raise SandboxError(404, f"a call can be told {', '.join(WORDS)} or press")
+    item = _call(request, sid)
+    if item.status not in WORDS[word] or not of(request).lifecycle.signal(sid, word):
+        raise SandboxError(409, f"{word} does not fit: the call is {item.status}")
+    return JSONResponse({"sid": sid, "told": word})
+
+
+def _call(request: Request, sid: str) -> Item:
+    item = of(request).store.one("sid = ? AND channel = 'call'", sid)
     if item is None:
         raise SandboxError(404, "no such call")
-    if item.status not in ("queued", "ringing") or not sandbox.lifecycle.signal(sid, word):
-        raise SandboxError(409, f"the call does not ring: it is {item.status}")
-    return JSONResponse({"sid": sid, "told": word})
+    return item

@@ -29,6 +29,10 @@ CREATE TABLE IF NOT EXISTS faults (
   remaining INTEGER);
 CREATE TABLE IF NOT EXISTS counters (recipient TEXT PRIMARY KEY, requests INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS unlisted (item INTEGER PRIMARY KEY, until REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS delayed (item INTEGER PRIMARY KEY, until REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS standings (
+  item INTEGER PRIMARY KEY, ignored INTEGER NOT NULL DEFAULT 0, asks REAL,
+  languages TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS numbers (recipient TEXT PRIMARY KEY, answer TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS callbacks (
   id INTEGER PRIMARY KEY AUTOINCREMENT, item INTEGER NOT NULL, url TEXT NOT NULL,
@@ -100,6 +104,15 @@ class Store:
     def hide(self, item: Item, seconds: float) -> None:
         """Let lists not show the item for a while."""
         self.db.execute("INSERT INTO unlisted VALUES (?, ?)", (item.id, time.time() + seconds))
+
+    def delay(self, item: Item, seconds: float) -> None:
+        """Let the item reach its phone that much later."""
+        self.db.execute("INSERT INTO delayed VALUES (?, ?)", (item.id, time.time() + seconds))
+
+    def delayed(self, item: Item) -> float:
+        """How many seconds the item is still on its way beyond the usual."""
+        row = self.db.execute("SELECT until FROM delayed WHERE item = ?", (item.id,)).fetchone()
+        return max(0.0, row["until"] - time.time()) if row else 0.0
 
     def change(self, item: Item, **values: Any) -> Item:
         values["updated"] = time.time()

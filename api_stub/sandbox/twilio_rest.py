@@ -31,6 +31,8 @@ def _accept(sandbox: Sandbox, channel: Channel, params: Params, fault: faults.Fa
     )
     if fault and fault.list_late:
         sandbox.store.hide(item, fault.list_late)
+    if fault and fault.late:
+        sandbox.store.delay(item, fault.late)
     sandbox.lifecycle.start(item)
     return item
 

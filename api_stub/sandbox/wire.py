@@ -10,8 +10,9 @@ from api_stub.sandbox.store import Item
 API = "2010-04-01"
 _GSM = re.compile(
     r"^[A-Za-z0-9 \r\n@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ!\"#¤%&'()*+,\-./:;<=>?¡ÄÖÑÜ§¿äöñüà"
-    r"^{}\\\[~\]|€]*$"
+    r"\f^{}\\\[~\]|€]*$"
 )
+_LONG = re.compile(r"[\f^{}\\\[~\]|€]")  # two places each in the GSM alphabet
 _MESSAGE_PARTS = ("media", "feedback")
 _CALL_PARTS = (
     *("notifications", "recordings", "payments", "events", "siprec", "streams"),
@@ -29,10 +30,18 @@ def rfc2822(moment: float | None) -> str | None:
     return None if moment is None else format_datetime(datetime.fromtimestamp(moment, UTC))
 
 
+def encoding(body: str) -> str:
+    """`GSM-7`, or `UCS-2` when a character is not in that alphabet."""
+    return "GSM-7" if _GSM.match(body) else "UCS-2"
+
+
 def segments(body: str) -> int:
-    """SMS parts: 160/153 characters in the GSM alphabet, 70/67 outside it."""
-    single, joined = (160, 153) if _GSM.match(body) else (70, 67)
-    return 1 if len(body) <= single else -(-len(body) // joined)
+    """SMS parts: 160/153 places in the GSM alphabet, 70/67 UTF-16 units outside it."""
+    if encoding(body) == "GSM-7":
+        single, joined, places = 160, 153, len(body) + len(_LONG.findall(body))
+    else:
+        single, joined, places = 70, 67, len(body.encode("utf-16-le")) // 2
+    return 1 if places <= single else -(-places // joined)
 
 
 def _camel(name: str) -> str:

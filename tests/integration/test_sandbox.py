@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -327,6 +328,82 @@ def test_the_callee_presses_a_key(sandbox: Server, receiver: Receiver, to: str) 
     assert receiver.signed == [True]
 
 
+def gate(receiver: Receiver, keys: str = 'numDigits="1" timeout="30"') -> str:
+    """A call that asks for a key before it tells the code."""
+    return (
+        f'<Response><Gather action="{receiver.url}/key" {keys}><Say language="de-DE">Taste?</Say>'
+        "</Gather><Say>Goodbye.</Say></Response>"
+    )
+
+
+def answered(server: Server, to: str, twiml: str) -> Any:
+    """A call that somebody answered by hand and listens to."""
+    server.api("POST", f"/sandbox/v1/numbers/{to}", json={"answer": "manual"})
+    made = call(server, to, twiml)
+    until(lambda: made.fetch().status == "ringing")
+    assert server.api("POST", f"/sandbox/v1/calls/{made.sid}/answer").status_code == 200
+    until(lambda: made.fetch().status == "in-progress")
+    return made
+
+
+def test_the_key_that_was_pressed_goes_on(sandbox: Server, receiver: Receiver, to: str) -> None:
+    """A person's call says nothing more until a key is pressed; that key is sent to the action."""
+    made = answered(sandbox, to, gate(receiver))
+    path = f"/sandbox/v1/calls/{made.sid}/press"
+    until(lambda: "Taste?" in sandbox.api("GET", "/sandbox/phone", params={"to": to}).text)
+    assert receiver.got == []
+    assert sandbox.api("POST", path, json={"key": "77"}).status_code == 400
+    until(lambda: sandbox.api("POST", path, json={"key": "7"}).status_code == 200)
+    assert sandbox.wait(to)["body"] == "Taste?\n4, 0, 9, 1, 7, 7."
+    assert [form["Digits"] for form in receiver.got] == ["7"]
+    assert sandbox.api("POST", path, json={"key": "7"}).status_code == 409
+    assert sandbox.api("POST", f"/sandbox/v1/calls/{made.sid}/end").status_code == 200
+    until(lambda: made.fetch().status == "completed")
+
+
+def test_without_a_key_the_call_goes_on(sandbox: Server, receiver: Receiver, to: str) -> None:
+    """When its time is out a Gather is passed over, as Twilio does, and its action is not asked."""
+    answered(sandbox, to, gate(receiver, 'timeout="0"'))
+    assert sandbox.wait(to)["body"] == "Taste?\nGoodbye."
+    assert receiver.got == []
+
+
+def test_keys_are_gathered_until_the_finish(sandbox: Server, receiver: Receiver, to: str) -> None:
+    """Without a number of digits they are gathered until #, which is not among them."""
+    made = answered(sandbox, to, gate(receiver, 'timeout="30"'))
+    for key in "40#":
+        path = f"/sandbox/v1/calls/{made.sid}/press"
+        until(lambda: sandbox.api("POST", path, json={"key": key}).status_code == 200)  # noqa: B023
+    sandbox.wait(to)
+    assert [form["Digits"] for form in receiver.got] == ["40"]
+
+
+def test_who_hangs_up_hears_no_more(sandbox: Server, receiver: Receiver, to: str) -> None:
+    """A call that is ended while it asks for a key is completed and tells no code."""
+    made = answered(sandbox, to, gate(receiver))
+    assert sandbox.api("POST", f"/sandbox/v1/calls/{made.sid}/end").status_code == 200
+    until(lambda: made.fetch().status == "completed")
+    assert receiver.got == []
+    assert sandbox.api("GET", "/sandbox/v1/messages", params={"to": to}).json()["messages"] == []
+
+
+def test_an_ignored_call_rings_until_its_time_is_out(sandbox: Server, to: str) -> None:
+    """Ignored, it rings on, and ends as no-answer once the caller's time is out."""
+    sandbox.api("POST", f"/sandbox/v1/numbers/{to}", json={"answer": "manual"})
+    made = call(sandbox, to, timeout=2)
+    path = f"/sandbox/v1/calls/{made.sid}/ignore"
+    until(lambda: made.fetch().status == "ringing")
+    assert sandbox.api("POST", path).status_code == 200
+    page = until(
+        lambda: (
+            "Ignored" in (p := sandbox.api("GET", "/sandbox/phone", params={"to": to}).text) and p
+        )
+    )
+    assert f"/calls/{made.sid}/answer" in page
+    assert f"/calls/{made.sid}/ignore" not in page
+    until(lambda: made.fetch().status == "no-answer")
+
+
 def test_a_call_may_fetch_its_twiml(sandbox: Server, receiver: Receiver, to: str) -> None:
     """A call with Url asks it, signed, when it is answered."""
     sandbox.sdk().calls.create(to=to, from_=SENDER, url=f"{receiver.url}/voice")
@@ -586,6 +663,31 @@ def test_an_order_for_all_and_clearing_it(sandbox: Server, to: str) -> None:
     assert call(sandbox, to).sid
 
 
+def test_an_order_for_a_prefix(sandbox: Server) -> None:
+    """A prefix meets what begins so; a longer one goes before it, a number before all."""
+    first, second, third = (f"+3361234567{n}" for n in range(3))
+    sandbox.fault(to="*", fail="429", times=9)
+    sandbox.fault(to="+33*", fail="reject", code=21408, times=9)
+    sandbox.fault(to="+336*", fail="reject", code=21610, times=9)
+    sandbox.fault(to=first, fail="reject", code=21211, times=9)
+    assert refusal(lambda: send(sandbox, first)).code == 21211
+    assert refusal(lambda: send(sandbox, second)).code == 21610
+    assert sandbox.api("DELETE", "/sandbox/v1/faults?to=%2B336*").json() == {"cleared": 1}
+    assert refusal(lambda: send(sandbox, third)).code == 21408
+    assert refusal(lambda: send(sandbox, "+4915123456789")).status == 429
+    assert sandbox.api("DELETE", "/sandbox/v1/faults").json()["cleared"] >= 3
+
+
+def test_a_message_comes_late_on_order(sandbox: Server, to: str) -> None:
+    """With `late` a message stays sent for that long, and then is delivered."""
+    sandbox.fault(to=to, late=1, times=1)
+    message = send(sandbox, to)
+    until(lambda: message.fetch().status == "sent")
+    before = sandbox.api("GET", "/sandbox/v1/messages", params={"to": to}).json()["messages"]
+    assert before == []
+    assert sandbox.wait(to)["sid"] == message.sid
+
+
 def test_what_was_taken_is_listed_late_on_order(sandbox: Server, to: str) -> None:
     """Messages and calls stay out of lists as long as ordered, and are sent and fetched all the
     same; another one is listed at once, and a late one in the end."""
@@ -827,7 +929,7 @@ def test_the_phone_shows_texts_escaped(sandbox: Server, to: str) -> None:
     assert "&lt;script&gt;alert" in page.text
     assert "<mark>482911</mark>" in page.text
     assert "nothing leaves this machine" in page.text
-    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    assert "script-src 'self'; style-src 'self'" in page.headers["Content-Security-Policy"]
     assert "style=" not in page.text
     assert "http" not in page.text.split("<title>")[1]
     same = {"If-None-Match": page.headers["ETag"]}
@@ -873,3 +975,81 @@ def test_a_call_is_answered_on_the_page(sandbox: Server, to: str) -> None:
     page = sandbox.api("GET", "/sandbox/phone", params={"to": to}).text
     assert "<mark>4, 8, 2, 9, 1, 1</mark>" in page
     assert action not in page
+
+
+def test_the_whole_call_on_the_page(sandbox: Server, receiver: Receiver, to: str) -> None:
+    """Its forms answer, press the key that is sent on, show the transcript in its language, and
+    hang up."""
+    made = answered(sandbox, to, gate(receiver))
+    base = f"/sandbox/phone/calls/{made.sid}"
+
+    def page() -> str:
+        return sandbox.api("GET", "/sandbox/phone", params={"to": to}).text
+
+    until(lambda: "The call asks for a key" in page())
+    assert '<li lang="de-DE">Taste?</li>' in page()
+    assert sandbox.api("POST", f"{base}/press", data={"key": "x"}).status_code == 400
+    assert sandbox.api("POST", f"{base}/press", data={"key": "#1"}).status_code == 400
+    assert sandbox.api("POST", f"{base}/press", data={"key": "3"}).status_code == 303
+    until(lambda: receiver.got)
+    assert receiver.got[0]["Digits"] == "3"
+    until(lambda: "<mark>4, 0, 9, 1, 7, 7</mark>" in page())
+    assert f'action="{base}/end"' in page()
+    assert sandbox.api("POST", f"{base}/end").status_code == 303
+    until(lambda: f"{base}/" not in page())
+
+
+def test_a_bubble_tells_how_it_was_sent(sandbox: Server, to: str) -> None:
+    """It shows the code to copy, encoding, segments, its way, and what browsers make of it."""
+    send(sandbox, to, "482911 is your code – {" + "x" * 60 + "\n\n@example.com #482911")
+    sandbox.wait(to)
+    text = sandbox.api("GET", "/sandbox/phone", params={"to": to}).text
+    assert 'data-copy="482911"' in text
+    assert "UCS-2 · 2 segments" in text
+    assert "WebOTP: browsers offer it on example.com alone" in text
+    ways = [re.sub(r"<[^>]+>", "", way).split() for way in re.findall(r"<li class=.*</li>", text)]
+    assert ways == [["✓", "queued"], ["✓", "sent"], ["✓", "delivered"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "seen"),
+    [
+        ("482911 is your code", "no origin line"),
+        ("482911 is your code\n@example.com 482911", "not “@domain #code”"),
+        ("482911 is your code\n@example.com #111111", "another code than the text"),
+    ],
+)
+def test_what_browsers_cannot_read_is_said(sandbox: Server, to: str, body: str, seen: str) -> None:
+    """A text without a usable origin line is told apart."""
+    send(sandbox, to, body)
+    sandbox.wait(to)
+    assert seen in sandbox.api("GET", "/sandbox/phone", params={"to": to}).text
+
+
+def test_the_page_orders_the_carrier(sandbox: Server, to: str) -> None:
+    """Its form orders a fault, which is listed, met, and taken back; nonsense orders nothing."""
+    path, here = "/sandbox/phone/orders", {"here": to, "to": to}
+    for what, seen in (("undelivered", "30003"), ("late", "seconds 10"), ("twice", "twice")):
+        assert sandbox.api("POST", path, data={**here, "what": what}).status_code == 303
+        assert seen in sandbox.api("GET", "/sandbox/phone", params={"to": to}).text
+        assert sandbox.api("POST", path, data={**here, "what": "deliver"}).status_code == 303
+    order = {**here, "what": "reject", "value": "21610", "times": "1"}
+    assert sandbox.api("POST", path, data=order, auth=None).status_code == 401
+    alien = {"Sec-Fetch-Site": "cross-site"}
+    assert sandbox.api("POST", path, data=order, headers=alien).status_code == 403
+    for bad in ({"to": "<b>"}, {"what": "x"}, {"value": "-1"}, {"value": "9"}, {"channel": "fax"}):
+        refused = sandbox.api("POST", path, data={**order, **bad})
+        assert refused.status_code == 400, bad
+        assert "Nothing was ordered" in refused.text
+        assert "<b>" not in refused.text.partition("Nothing was ordered")[2].partition("</p>")[0]
+    assert "Everything is delivered as usual" in sandbox.api("GET", "/sandbox/phone").text
+    sandbox.api("POST", path, data=order)
+    assert refusal(lambda: send(sandbox, to)).code == 21610
+    page = sandbox.api("GET", "/sandbox/phone", params={"to": to}).text
+    assert '<b class="bad">400</b>' in page
+    sandbox.api("POST", path, data={**order, "times": ""})
+    page = sandbox.api("GET", "/sandbox/phone", params={"to": to}).text
+    (drop,) = re.findall(r"/sandbox/phone/orders/\d+/drop", page)
+    assert sandbox.api("POST", drop, data={"here": to}).status_code == 303
+    assert sandbox.api("POST", f"{path}/{10**30}/drop").status_code == 422
+    assert send(sandbox, to).sid
