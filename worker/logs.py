@@ -1,6 +1,7 @@
 """Log lines: JSON on a machine, readable on a terminal; the libraries' lines go the same way."""
 
 import logging
+import re
 import sys
 from typing import Any
 
@@ -60,6 +61,7 @@ def configure(settings: Settings) -> None:
                 # Tracebacks of the libraries may print values they hold; the type is enough.
                 _exception_type_only,
                 redact,
+                _one_line,
                 renderer,
             ],
         )
@@ -73,6 +75,16 @@ def configure(settings: Settings) -> None:
         consumer = logging.getLogger(name)
         if _without_messages not in consumer.filters:
             consumer.addFilter(_without_messages)
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def _one_line(logger: Any, name: str, event: Any) -> Any:
+    """A library's text may hold what a stranger sent: it ends no line and moves no cursor."""
+    if isinstance(text := event.get("event"), str):
+        event["event"] = _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+    return event
 
 
 def _without_messages(record: logging.LogRecord) -> bool:

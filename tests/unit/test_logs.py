@@ -111,3 +111,28 @@ def test_an_exception_is_its_type_and_place(lines: io.StringIO) -> None:
     assert [line["exception"] for line in written] == ["ValueError", "ValueError"]
     assert all("test_logs.py" in line["where"] for line in written)
     assert NUMBER[1:] not in lines.getvalue()
+
+
+FORGED = 'x\r\n{"event": "audit.forged", "level": "info"}\x1b[2J\x1b]0;y\x07'
+
+
+def test_a_value_makes_no_line_of_its_own(lines: io.StringIO) -> None:
+    """What a stranger sent may end lines, and move a terminal's cursor: it stays within one."""
+    structlog.get_logger().warning("sign_in.refused", browser=FORGED, page=[FORGED])
+    logging.getLogger("uvicorn.error").warning("bad request: %s", FORGED)
+    written = lines.getvalue()
+    assert [json.loads(line)["level"] for line in written.splitlines()] == ["warning", "warning"]
+    assert "\x1b" not in written
+    assert "\x07" not in written
+
+
+def test_on_a_terminal_neither(monkeypatch: pytest.MonkeyPatch, lines: io.StringIO) -> None:
+    """Nor in the format for a terminal."""
+    logs.configure(load(**COMPLETE, log_format="console"))
+    logging.getLogger().handlers[0].setStream(lines)  # type: ignore[attr-defined]
+    structlog.get_logger().warning("sign_in.refused", browser=FORGED)
+    logging.getLogger("uvicorn.error").warning("bad request: %s", FORGED)
+    written = lines.getvalue()
+    assert len(written.splitlines()) == 2
+    assert "\x1b[2J" not in written
+    assert "\x1b]0" not in written
