@@ -1,0 +1,185 @@
+"""Who tries more on the console than is theirs: every route by every role, forged forms, markup."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from api_stub.console.app import ROUTERS
+from api_stub.console.guard import Needs
+from api_stub.console.verbs import VERBS
+from tests.integration.test_console import PAGES, ann, door, failed, signed_in, token
+from tests.integration.test_records import FRENCH, set_to, start
+from tests.pages import Page
+from worker import presence
+from worker.audit import Operator
+from worker.operators import Role
+from worker.services import Service
+from worker.wiring import Sendcode
+
+__all__ = ["ann", "failed"]
+
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+MARKUP = """<svg/onload=alert(1)>"'>"""
+MANAGES = (
+    *("/operators", "/operators/{name}/link", "/operators/{name}/disable"),
+    *("/operators/{name}/enable", "/operators/{name}/reset", "/sessions/{sid}/end"),
+)
+GIVEN = {
+    "pause": {"kind": "country", "name": "FR"},
+    "resume": {"kind": "country", "name": "FR"},
+    "circuit": {"sender": "main", "channel": "sms", "state": "open"},
+    "block": {"what": "+8835"},
+    "reset-limits": {"what": FRENCH},
+    "bulk": {"verb": "retry", "country": "FR"},
+    "resend": {"channel": "call"},
+}
+
+
+def guarded() -> Iterator[tuple[str, str, Role]]:
+    """Method, path and role of each route that asks for a session."""
+    for router in ROUTERS:
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            for needs in (d.call for d in route.dependant.dependencies):
+                if isinstance(needs, Needs):
+                    yield *(route.methods or ()), route.path, needs.role
+
+
+def at(path: str) -> str:
+    return "/console" + path.replace("{name}", "pause").replace("{sid}", "VL" + "0" * 32)
+
+
+def given(verb: str, sid: str) -> dict[str, str]:
+    return {"sid": sid, "reason": "a drill", **GIVEN.get(verb, {})}
+
+
+def untouched(parts: Sendcode) -> bool:
+    """No action was written down, and nothing is held."""
+    room = parts.operations
+    return not (room.audit.page() or room.pauses.all() or room.blocks.all())
+
+
+@ON_SQLITE
+def test_no_role_does_more_than_its_own(parts: Sendcode, failed: str) -> None:
+    """A viewer is refused every verb, and both others every form that manages people."""
+    for name, role in (("vic", Role.VIEWER), ("olga", Role.OPERATOR)):
+        client = signed_in(parts, name, role)
+        form = {"csrf": token(client), "name": "eve", "role": "admin"}
+        for verb in VERBS if role is Role.VIEWER else ():
+            whole = form | given(verb, failed)
+            assert client.post(f"/console/act/{verb}", data=whole).status_code == 403, verb
+            assert client.get(f"/console/act/{verb}", params=given(verb, failed)).status_code == 403
+        for path in MANAGES:
+            target = at(path).replace("/pause/", "/vic/")
+            assert client.post(target, data=form).status_code == 403, path
+    assert {one.name for one in parts.operators.all()} == {"vic", "olga"}
+    assert untouched(parts)
+
+
+@ON_SQLITE
+def test_an_operator_gets_past_no_limit(parts: Sendcode, failed: str) -> None:
+    """With `override` in the form every verb is refused to all but admins."""
+    olga = signed_in(parts, "olga", Role.OPERATOR)
+    for verb in VERBS:
+        form = {"csrf": token(olga), "override": "1", **given(verb, failed)}
+        assert olga.post(f"/console/act/{verb}", data=form).status_code == 403, verb
+    assert untouched(parts)
+
+
+@ON_SQLITE
+def test_no_form_is_taken_from_elsewhere(parts: Sendcode, ann: TestClient, failed: str) -> None:
+    """Every route that writes refuses a form without the session's token, with that of another
+    session, and one that another site sent.
+    """
+    own, other = token(ann), token(signed_in(parts, "bob"))
+    forged: list[dict[str, Any]] = [
+        {"data": {}},
+        {"data": {"csrf": other}},
+        {"data": {"csrf": own}, "headers": {"Sec-Fetch-Site": "cross-site"}},
+        {"data": {"csrf": own}, "headers": {"Sec-Fetch-Site": "same-site"}},
+    ]
+    paths = {at(path) for method, path, _ in guarded() if method == "POST"}
+    assert len(paths) > 12
+    for path in paths | {f"/console/act/{verb}" for verb in VERBS}:
+        for one in forged:
+            fields = given(path.rpartition("/")[2], failed) | {"what": "+8835"} | one["data"]
+            answer = ann.post(path, **{**one, "data": fields})
+            assert answer.status_code == 403, (path, one)
+    for path in ("/console/sign-in", "/console/link"):
+        stranger = door(parts)
+        assert stranger.post(path, data={"name": "ann", "csrf": own}).status_code == 403, path
+    assert untouched(parts)
+    assert ann.get("/console/").status_code == 200
+
+
+@ON_SQLITE
+def test_nothing_that_came_from_outside_is_markup(
+    parts: Sendcode, service: Service, failed: str
+) -> None:
+    """Error codes of the provider, names of services, workers and operators, reasons, browsers and
+    filters are text on every page, and in what the pages fetch.
+    """
+    parts.operators.add("eve", Role.VIEWER)
+    ann = signed_in(parts)
+    sid = start(parts, service, FRENCH.replace("78", "79"))
+    set_to(parts, sid, state="failed", error_code=MARKUP[:32], provider_sid=f"SM{'2' * 32}")
+    with parts.db.begin() as connection:
+        named = {"name": MARKUP}
+        columns = {"services": "friendly_name", "operator_sessions": "browser"}
+        for table, column in columns.items():
+            connection.execute(text(f"UPDATE {table} SET {column} = :name"), named)
+    presence.announce(parts.redis, MARKUP, 8, 1)
+    act, by = parts.operations, Operator(f"key{MARKUP}", MARKUP)
+    act.pauses.pause(by, "country", "DE", until=None, reason=MARKUP, dry_run=False)
+    act.blocks.block(by, "+8835", until=None, reason=MARKUP, dry_run=False)
+    pages = [
+        *(*PAGES, "/audit", "/blocks", "/bulk", f"/requests/{sid}", f"/requests/{failed}"),
+        *("/act/pause", "/act/block", "/nowhere/x"),
+    ]
+    seen = 0
+    for page in pages:
+        for query in ({}, {"country": MARKUP, "error": MARKUP, "kind": MARKUP, "name": MARKUP}):
+            answer = ann.get(f"/console{page}", params=query)
+            assert answer.status_code < 500, page
+            assert "<svg/" not in answer.text, (page, query)
+            seen += "&lt;svg/onload" in answer.text
+    assert seen >= 8
+    group = {"code": MARKUP[:32], "channel": "sms", "country": "FR"}
+    assert "<svg/" not in ann.get("/console/failures/group", params=group).text
+    form = {"csrf": token(ann), "q": MARKUP, "name": MARKUP, "role": MARKUP, "theme": MARKUP}
+    for path in ("/search", "/operators", "/theme"):
+        assert "<svg/" not in ann.post(f"/console{path}", data=form).text, path
+
+
+@ON_SQLITE
+def test_what_an_action_says_is_no_markup(parts: Sendcode, ann: TestClient) -> None:
+    """A reason, and what was typed in, come back as text, done or refused."""
+    for verb, fields in (
+        ("block", {"what": MARKUP}),
+        ("pause", {"kind": "country", "name": MARKUP}),
+        ("pause", {"kind": MARKUP, "name": "FR"}),
+        ("circuit", {"sender": MARKUP, "channel": "sms", "state": "open"}),
+        ("retry", {"sid": MARKUP}),
+        ("pause", {"kind": "country", "name": "FR", "until": MARKUP}),
+        ("pause", {"kind": "country", "name": "FR"}),
+    ):
+        form = {"csrf": token(ann), "reason": MARKUP, **fields}
+        answer = ann.post(f"/console/act/{verb}", data=form)
+        assert answer.status_code < 500, (verb, fields)
+        assert "<svg/" not in answer.text, (verb, fields)
+        assert not re.search(r"value=\"[^\"]*\"'>", answer.text)
+    assert Page(ann.get("/console/audit").text).links
+
+
+def test_each_route_has_its_role() -> None:
+    """Acting is for operators, managing people for admins; all else is looking or one's own."""
+    acting = {path for _, path, role in guarded() if role is Role.OPERATOR}
+    managing = {path for _, path, role in guarded() if role is Role.ADMIN}
+    assert acting == {"/act/{name}", "/phone"}
+    assert managing == {re.sub("disable|enable|reset", "{change}", path) for path in MANAGES}
