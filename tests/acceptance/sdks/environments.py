@@ -19,11 +19,21 @@ LOCKS = ROOT / "requirements" / "sdks"
 KEPT = ROOT / ".sdks"
 PYTHONS = ("authy", "twilio-6", "twilio-7", "twilio-8", "twilio-9")
 NODES = ("node-authy", "node-authy-client", "node-twilio-4", "node-twilio-5", "node-twilio-6")
+AXE = "node-axe"
 NPM_CI = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
 
 
 class EnvironmentMissingError(Exception):
     """An environment cannot be made; the message says what is needed."""
+
+
+def axe() -> str:
+    """The script of axe-core, which finds what keeps people from using a page.
+
+    :raises EnvironmentMissingError: npm is missing, or its registry was not reached
+    """
+    KEPT.mkdir(exist_ok=True)
+    return (_made(AXE) / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
 class Environments:
@@ -58,14 +68,15 @@ def has_node() -> bool:
 
 
 def _made(name: str) -> Path:
-    lock = LOCKS / name / "package-lock.json" if name in NODES else LOCKS / f"{name}.txt"
+    node = name in (*NODES, AXE)
+    lock = LOCKS / name / "package-lock.json" if node else LOCKS / f"{name}.txt"
     digest = hashlib.sha256(lock.read_bytes() + str(sys.version_info[:2]).encode())
     folder = KEPT / f"{name}-{digest.hexdigest()[:12]}"
     with _alone(name):
         if not (folder / "made").exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            _fill_node(name, folder) if name in NODES else _fill_python(lock, folder)
+            _fill_node(name, folder) if node else _fill_python(lock, folder)
             (folder / "made").touch()
     return folder
 
