@@ -119,7 +119,8 @@ def _steps(delivery: dict[str, Any]) -> list[dict[str, Any]]:
         happened.append((delivery["next_try_at"], "next try", ""))
     began = last = delivery["created_at"]
     steps = []
-    for at, text, code in sorted(happened):
+    # Workers' clocks and the database's differ by milliseconds: nothing is before its start.
+    for at, text, code in sorted((max(at, began), *rest) for at, *rest in happened):
         steps.append({"at": at, "text": text, "code": code, "since": at - began, "gap": at - last})
         last = at
     return steps

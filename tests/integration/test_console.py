@@ -8,6 +8,7 @@ from typing import Any
 
 import pyotp
 import pytest
+import sqlalchemy
 from fastapi.testclient import TestClient
 
 from api_stub.app import create_app
@@ -105,6 +106,15 @@ def test_the_timeline_says_why(ann: TestClient, failed: str) -> None:
     text = ann.get(f"/console/requests/{failed}").text
     for words in ("21408", "geographic permissions", "What helps", "0 of 5", "asked for"):
         assert words in text, words
+
+
+def test_nothing_stands_before_its_start(parts: Sendcode, ann: TestClient, failed: str) -> None:
+    """A worker whose clock is behind the database's makes no negative time in a timeline."""
+    with parts.db.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE deliveries SET published_at = created_at - 11"))
+    page = ann.get(f"/console/requests/{failed}").text
+    assert "told to the workers" in page
+    assert "-11 ms" not in page
 
 
 def test_password_and_code_sign_in(parts: Sendcode) -> None:
