@@ -24,7 +24,7 @@ class Order(NamedTuple):
 DELIVER = "deliver"
 CODE, SECONDS = "error code", "seconds"
 ORDERS = {
-    DELIVER: Order("Deliver as usual: take its orders back", {}),
+    DELIVER: Order("Deliver as usual", {}),
     "late": Order("Deliver or ring late", {}, "late", SECONDS, 10),
     "undelivered": Order(
         "Take it, then fail to deliver", {"fail": "undelivered"}, "code", CODE, 30003
