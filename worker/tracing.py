@@ -52,6 +52,11 @@ def configure(endpoint: str, version: str) -> None:
     _provider.add_span_processor(BatchSpanProcessor(exporter))
 
 
+def is_on() -> bool:
+    """Whether spans are sent anywhere."""
+    return _provider is not None
+
+
 def close() -> None:
     """Send what is left."""
     global _provider
