@@ -113,6 +113,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.settings.database_pool_size * 2
     )
     parts: Sendcode = app.state.parts
+    logs.told_settings(parts.settings, "api")
     _ = parts.celery, parts.verifications, parts.services, parts.receipts, parts.dispatch
     _ = parts.factors
     yield

@@ -212,7 +212,7 @@ def translate(request: Request, error: Exception) -> ApiError:
         case RequestConflictError():
             return ApiError(422, 20422, "The Idempotency-Key was used for another request")
         case _ if isinstance(error, (LimitsUnavailableError, KeyMissingError, *UNAVAILABLE)):
-            log.error("request.unavailable", reason=type(error).__name__)
+            log.error("request.unavailable", error_class=type(error).__name__)
             return ApiError(
                 503,
                 20503,
@@ -227,7 +227,8 @@ def translate(request: Request, error: Exception) -> ApiError:
             return not_found(request)
         case HTTPException():
             return ApiError(error.status_code, 20001, str(error.detail))
-    log.error("request.crashed", reason=type(error).__name__, path=request.url.path.split("/")[1])
+    door = request.url.path.split("/")[1]
+    log.error("request.crashed", error_class=type(error).__name__, path=door)
     return ApiError(500, 20500, "Internal server error")
 
 

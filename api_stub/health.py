@@ -76,5 +76,5 @@ def _passes(check: Callable[[], Any]) -> bool:
     try:
         return bool(check())
     except Exception as error:
-        log.warning("readyz.failed", reason=type(error).__name__)
+        log.warning("readyz.failed", error_class=type(error).__name__)
         return False

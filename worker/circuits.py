@@ -13,6 +13,7 @@ from typing import Any
 import redis
 import structlog
 
+from worker import outage
 from worker.errors import LimitsUnavailableError
 from worker.senders import Sender
 from worker.states import Channel
@@ -239,9 +240,12 @@ class Circuits:
 
     def _run(self, script: Any, keys: list[str], arguments: list[Any]) -> Any:
         try:
-            return script(keys=keys, args=arguments)
+            found = script(keys=keys, args=arguments)
         except redis.RedisError as error:
+            outage.lost(error)
             raise LimitsUnavailableError(type(error).__name__) from None
+        outage.over()
+        return found
 
 
 def _view(name: str, channel: Channel, values: list[Any], now: int) -> Circuit:

@@ -14,12 +14,27 @@ from celery.exceptions import InvalidTaskError
 from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer
 
+from worker import outage
+
 log = structlog.get_logger()
 _celery_log = get_logger(__name__)
 
 
 class SturdyConsumer(Consumer):  # type: ignore[misc]
     """Rejects, for good, whatever is no job: a line in the log, and the next message."""
+
+    def connect(self) -> Any:
+        connection = super().connect()
+        outage.over()
+        return connection
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        outage.lost(exc)
+        super().on_connection_error_before_connected(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        outage.lost(exc)
+        super().on_connection_error_after_connected(exc)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         handle = super().create_task_handler(*args, **kwargs)
@@ -32,7 +47,7 @@ class SturdyConsumer(Consumer):  # type: ignore[misc]
             except self.connection_errors:
                 raise
             except Exception as error:
-                log.error("message.rejected", reason=type(error).__name__)
+                log.error("message.rejected", error_class=type(error).__name__)
                 message.reject_log_error(_celery_log, self.connection_errors)
 
         return take

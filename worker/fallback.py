@@ -7,7 +7,7 @@ where a delivery is known not to arrive, else by the relay.
 import structlog
 from sqlalchemy import bindparam, exists, or_, select, update
 
-from worker import metrics
+from worker import logs, metrics
 from worker.db import Database, now_ms, then_ms
 from worker.errors import LimitReachedError, LimitsUnavailableError
 from worker.limits import Limits
@@ -89,7 +89,13 @@ class Fallback:
         try:
             self._limits.admit(limits)
         except LimitReachedError as error:
-            log.warning("fallback.refused", delivery=delivery_sid, limit=error.limit)
+            log.warning(
+                "fallback.refused",
+                delivery=delivery_sid,
+                verification=row.sid,
+                service=row.service_sid,
+                limit=error.limit,
+            )
             metrics.rate_limited(error.limit)
             self._settle(delivery_sid)
             return
@@ -111,7 +117,15 @@ class Fallback:
             self._limits.release(limits)
             return
         metrics.fell_back(row.channel, step.channel, row.state)
-        log.info("fallback.triggered", delivery=delivery_sid, by=made, channel=step.channel)
+        log.info(
+            "fallback.triggered",
+            delivery=made,
+            after=delivery_sid,
+            verification=row.sid,
+            service=row.service_sid,
+            channel=step.channel,
+            number_hash=logs.number_hash(row.number_index),
+        )
         life = max(1, (row.expires_at - row.now) // 1000)
         self._publish(queue_of(step.channel, lane), [made], life, row.now)
 

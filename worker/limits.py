@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import redis
 
+from worker import outage
 from worker.errors import (
     LimitReachedError,
     LimitsUnavailableError,
@@ -140,7 +141,9 @@ class Limits:
         try:
             verdict, value = self._admit(keys=keys, args=arguments)
         except redis.RedisError as error:
+            outage.lost(error)
             raise LimitsUnavailableError(type(error).__name__) from None
+        outage.over()
         if verdict == -1:
             raise RequestRunningError("the same request is still running")
         if verdict == -2:

@@ -38,6 +38,9 @@ def run_worker(
     app = celery_app.configure(settings)
     from worker import tasks
 
+    name = name or f"sendcode-{os.getpid()}@{socket.gethostname()}"
+    logs.of_process(worker=name)
+    logs.told_settings(settings, "worker")
     tasks.use(settings)
     signals.setup_logging.connect(lambda **_: logs.configure(settings), weak=False)
     signals.worker_ready.connect(lambda **_: ready(), weak=False)
@@ -49,7 +52,7 @@ def run_worker(
         pool="threads",
         concurrency=settings.worker_slots,
         queues=list(queues),
-        hostname=name or f"sendcode-{os.getpid()}@{socket.gethostname()}",
+        hostname=name,
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

@@ -1,5 +1,6 @@
 """Receipts: the provider's later word on a delivery, in any order, any number of times."""
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from worker import metrics, tracing
+from worker import logs, metrics, tracing
 from worker.db import Database, now_ms
 from worker.models import deliveries, receipts, verifications
 from worker.outbox import OF_STATE, note
@@ -59,6 +60,7 @@ _KNOWN = (
         _d.sender,
         _d.channel,
         _v.country,
+        _v.service_sid,
         (now_ms() - _d.created_at).label("age"),
     )
     .join(verifications, _v.sid == _d.verification_sid)
@@ -112,15 +114,46 @@ class Receipts:
         if state is None:
             log.error("receipt.word_unknown", provider=provider, status=status[:20])
             return False
+        with logs.about(
+            delivery=delivery_sid,
+            provider=provider,
+            provider_sid=provider_sid,
+            status=status,
+            error_code=error_code,
+        ):
+            moved = self._apply(
+                delivery_sid, provider, provider_sid, status, state, error_code, hope
+            )
+        if moved and state is DeliveryState.UNDELIVERED and hope:
+            self._on_undelivered(delivery_sid)
+        return moved
+
+    def _apply(
+        self,
+        delivery_sid: str,
+        provider: str,
+        provider_sid: str,
+        status: str,
+        state: DeliveryState,
+        error_code: str | None,
+        hope: bool,
+    ) -> bool:
         with self._db.begin() as connection:
             known = connection.execute(_KNOWN, {"sid": delivery_sid}).one_or_none()
             if known is None:
-                log.warning("receipt.unmatched", provider=provider, status=status)
+                log.warning("receipt.unmatched")
                 return False
+            logs.learned(
+                verification=known.verification_sid,
+                service=known.service_sid,
+                channel=known.channel,
+                country=known.country,
+                sender=known.sender,
+            )
             if not self._first_time(
                 connection, delivery_sid, provider, provider_sid, status, error_code
             ):
-                log.info("receipt.duplicate", delivery=delivery_sid, status=status)
+                log.info("receipt.duplicate")
                 return False
             moved = connection.execute(
                 _MOVE[state],
@@ -134,13 +167,15 @@ class Receipts:
             ).rowcount
             if moved and state.value in OF_STATE:
                 note(connection, OF_STATE[state.value], [delivery_sid])
-        log.info("receipt.received", delivery=delivery_sid, status=status, moved=bool(moved))
+        if moved:
+            bad = state is DeliveryState.UNDELIVERED
+            log.log(logging.INFO if bad else logging.DEBUG, "receipt.received", state=state.value)
+        else:
+            log.info("receipt.out_of_order", state=state.value)
         tracing.mark("receipt", known.verification_sid, delivery=delivery_sid, status=status)
         metrics.receipt(
             known.sender or "", known.channel, known.country, state, error_code, known.age / 1000
         )
-        if moved and state is DeliveryState.UNDELIVERED and hope:
-            self._on_undelivered(delivery_sid)
         return bool(moved)
 
     def _first_time(

@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from worker import celery_app, factors, metrics
+from worker import __version__, celery_app, factors, metrics
 from worker.db import Database, now_ms, then_ms
 from worker.fallback import Fallback
 from worker.holds import Holds
@@ -227,10 +227,12 @@ class Relay:
             Chore(send_heartbeat, HEARTBEAT_EVERY),
             Chore(self.purge, PURGE_EVERY),
         )
+        log.info("relay.started", version=__version__)
         while not stop.is_set():
             for chore in chores:
                 chore.run_if_due()
             stop.wait(max(0.0, min(chore.due for chore in chores) - time.monotonic()))
+        log.info("relay.stopped")
 
     def tick(self) -> None:
         """One look at everything that may be due. Ending comes before publishing."""
@@ -239,25 +241,18 @@ class Relay:
 
     def settle(self) -> None:
         """End, recover and follow up what is due: the database alone decides."""
-        self._in_batches(_OVERDUE_DELIVERIES, _END_DELIVERIES, "job.discarded", _discarded)
-        self._in_batches(
-            *(_OVERDUE_VERIFICATIONS, _END_VERIFICATIONS, "code.expired"),
-            lambda rows: metrics.expired(len(rows)),
-            tells=Event.EXPIRED,
-        )
-        self._in_batches(_DEAD_LEASES, _RECOVER, "lease.recovered", _recovered)
-        self._in_batches(
-            *(_SILENT, _GIVE_UP, "receipt.missing"),
-            lambda rows: metrics.receipts_missing(len(rows)),
-            tells=Event.UNDELIVERED,
-        )
-        self._in_batches(_TO_ASK, _ASKED, "receipt.asked_for", self._ask)
-        self._in_batches(_TOLD_CODES, _FORGET_CODES, "code.forgotten")
+        self._in_batches(_OVERDUE_DELIVERIES, _END_DELIVERIES, _discarded)
+        self._in_batches(_OVERDUE_VERIFICATIONS, _END_VERIFICATIONS, _expired, tells=Event.EXPIRED)
+        self._in_batches(_DEAD_LEASES, _RECOVER, _recovered)
+        self._in_batches(_SILENT, _GIVE_UP, _never_told, tells=Event.UNDELIVERED)
+        self._in_batches(_TO_ASK, _ASKED, self._ask)
+        self._in_batches(_TOLD_CODES, _FORGET_CODES, _forgotten)
         for sid in self._fallback.due():
             self._fallback.follow(sid)
 
     def _ask(self, rows: Sequence[Row[Any]]) -> None:
-        self._ask_about([row.sid for row in rows])
+        log.info("receipt.asked_for", deliveries=_sids(rows))
+        self._ask_about(_sids(rows))
 
     def publish(self) -> None:
         """Tell the broker of what is due, not held and cannot be in its queue any more, the oldest
@@ -290,7 +285,7 @@ class Relay:
             if not self._publish(queue, [row.sid for row in some], life, now):
                 break  # a broker that hangs would hold us at each one; they are hinted again
         if due:
-            log.info("job.enqueued", queue=queue, deliveries=len(due))
+            log.info("backlog.published", queue=queue, count=len(due))
         return len(due)
 
     def _lost_before(self, queue: str) -> int:
@@ -309,20 +304,18 @@ class Relay:
         self,
         which: Select[Any],
         change: object,
-        event: str,
-        then: Callable[[Sequence[Row[Any]]], object] = lambda _: None,
+        then: Callable[[Sequence[Row[Any]]], object],
         tells: Event | None = None,
     ) -> None:
         while True:
             with self._db.begin() as connection:
                 rows = connection.execute(which).all()
                 if rows:
-                    sids = [row.sid for row in rows]
+                    sids = _sids(rows)
                     connection.execute(change, {"b_sids": sids})  # type: ignore[call-overload]
                     if tells:
                         note(connection, tells, sids)
             if rows:
-                log.info(event, count=len(rows))
                 then(rows)
             if len(rows) < BATCH:
                 return
@@ -334,7 +327,7 @@ class Relay:
             with self._db.begin() as connection:
                 gone = self._purge_batch(connection, age)
             if gone:
-                log.info("purge.done", verifications=gone)
+                log.info("purge.done", count=gone)
             if gone < BATCH:
                 break
         factors.purge(self._db, age)
@@ -388,17 +381,38 @@ class Chore:
             self.due = started + self._every
         except Exception as error:
             # Nothing that goes wrong once may end the loop that everything falls back on.
-            log.warning("relay.chore_failed", chore=self._act.__name__, reason=type(error).__name__)
+            kind = type(error).__name__
+            log.warning("relay.chore_failed", chore=self._act.__name__, error_class=kind)
             metrics.chore_failed(self._act.__name__)
             self.due = time.monotonic() + max(1.0, self._every)
 
 
+def _sids(rows: Sequence[Row[Any]]) -> list[str]:
+    return [row.sid for row in rows]
+
+
+def _expired(rows: Sequence[Row[Any]]) -> None:
+    log.info("code.expired", verifications=_sids(rows))
+    metrics.expired(len(rows))
+
+
+def _never_told(rows: Sequence[Row[Any]]) -> None:
+    log.info("receipt.missing", deliveries=_sids(rows))
+    metrics.receipts_missing(len(rows))
+
+
+def _forgotten(rows: Sequence[Row[Any]]) -> None:
+    log.debug("code.forgotten", verifications=_sids(rows))
+
+
 def _discarded(rows: Sequence[Row[Any]]) -> None:
+    log.info("job.discarded", reason=DeliveryState.EXPIRED.value, deliveries=_sids(rows))
     for row in rows:
         metrics.discarded(row.queue, DeliveryState.EXPIRED)
 
 
 def _recovered(rows: Sequence[Row[Any]]) -> None:
+    log.warning("lease.recovered", deliveries=_sids(rows))
     for row in rows:
         metrics.put_off(row.channel, "worker_lost")
 

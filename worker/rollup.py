@@ -78,7 +78,7 @@ class Rollup:
                     self.purge()
                     purged = time.monotonic()
             except Exception as error:
-                log.warning("rollup.failed", reason=type(error).__name__)
+                log.warning("rollup.failed", error_class=type(error).__name__)
                 metrics.chore_failed("rollup")
             stop.wait(EVERY)
 

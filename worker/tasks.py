@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from celery.exceptions import Reject
 
-from worker import metrics, tracing
+from worker import logs, metrics, tracing
 from worker.celery_app import DELIVER, ENQUIRE, HEARTBEAT, SEND_CODE, app
 from worker.db import UNAVAILABLE
 from worker.errors import LimitsUnavailableError, RequestRunningError, SendcodeError
@@ -49,7 +49,7 @@ def deliver(self: Any, sids: Sequence[str], published_at: int | None = None) -> 
             sendcode().dispatch.deliver(ours, published_at)
     except Exception as error:
         # The row keeps the job: the relay brings it back when its lease or its turn comes.
-        log.error("job.crashed", deliveries=ours, reason=type(error).__name__)
+        log.error("job.crashed", deliveries=ours, error_class=type(error).__name__)
         metrics.crashed()
         raise
 
@@ -69,7 +69,6 @@ def send_code(
     :param request_id: the same one twice is one verification; the message's own id otherwise, so
         that a message delivered twice is one verification too
     """
-    parts = sendcode()
     unsound = [
         name
         for name, value in (("to", to), ("channel", channel), ("service", service))
@@ -80,33 +79,37 @@ def send_code(
         for name, value in (("request_id", request_id), ("locale", locale))
         if value is not None and not _is_word(value)
     ]
-    if unsound:
-        log.warning("request.rejected", task=self.request.id, reason=f"not usable: {unsound}")
-        return
-    try:
-        started = parts.verifications.start(
-            parts.settings.account_sid,
+    if channel not in list(Channel):
+        unsound.append("channel")
+    with logs.about(task=self.request.id):
+        if unsound:
+            reason = f"not usable: {', '.join(sorted({*unsound}))}"
+            log.info("request.rejected", act="start", reason=reason)
+            return
+        _start(
             Start(
                 service_sid=service or "",
                 to=to,
                 channel=Channel(channel),
                 locale=locale,
                 request_id=request_id or f"task {self.request.id}",
-            ),
-            has_waited=True,
+            )
         )
+
+
+def _start(wanted: Start) -> None:
+    parts = sendcode()
+    try:
+        parts.verifications.start(parts.settings.account_sid, wanted, has_waited=True)
     except (LimitsUnavailableError, RequestRunningError, *UNAVAILABLE) as error:
         # Nothing is written yet, so the message must not be lost: back to the queue, slowly.
-        log.warning("request.deferred", task=self.request.id, reason=type(error).__name__)
+        log.warning("job.deferred", error_class=type(error).__name__)
         time.sleep(1)
         raise Reject(requeue=True) from None
-    except (SendcodeError, ValueError) as error:
-        reason = str(error) if isinstance(error, SendcodeError) else "unknown channel"
-        log.warning("request.rejected", task=self.request.id, reason=reason)
+    except SendcodeError:
+        pass  # `start` has told why
     except Exception as error:
-        log.error("request.crashed", task=self.request.id, reason=type(error).__name__)
-    else:
-        log.info("request.accepted", verification=started.sid, channel=channel)
+        log.error("request.crashed", error_class=type(error).__name__)
 
 
 def _is_word(value: object) -> bool:

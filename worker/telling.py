@@ -90,7 +90,7 @@ class Teller:
                 told = self.tick()
             except Exception as error:
                 # Nothing that goes wrong once may end the telling.
-                log.warning("webhooks.failed", reason=type(error).__name__)
+                log.warning("webhooks.failed", error_class=type(error).__name__)
                 told = 0
             if told < BATCH:
                 stop.wait(TICK)

@@ -12,7 +12,7 @@ from celery import Celery
 from redis.sentinel import Sentinel
 from sqlalchemy import Connection
 
-from worker import celery_app, tracing
+from worker import celery_app, outage, tracing
 from worker.api_keys import ApiKeys
 from worker.attempts import Attempts
 from worker.audit import Audit
@@ -313,8 +313,11 @@ class Sendcode:
                 kwargsrepr="",
             )
         except Exception as error:
-            log.warning("job.not_enqueued", task=task, reason=type(error).__name__)
+            outage.lost(error)
+            log.warning("job.not_enqueued", task=task, error_class=type(error).__name__)
             return False
+        outage.over()
+        log.debug("job.enqueued", task=task, queue=queue, deliveries=arguments[0])
         return True
 
 

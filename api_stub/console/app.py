@@ -152,14 +152,15 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _away(request: Request, error: Exception) -> Response:
-    log.error("console.unavailable", reason=type(error).__name__)
+    log.error("console.unavailable", error_class=type(error).__name__)
     broker = isinstance(error, LimitsUnavailableError)
     what = "The broker does not answer" if broker else "The database does not answer"
     return _bare(request, 503, what, "This page needs it: look at it first, then open this anew.")
 
 
 async def _crashed(request: Request, error: Exception) -> Response:
-    log.error("console.crashed", reason=type(error).__name__, page=request.url.path.split("/")[2:3])
+    page = request.url.path.split("/")[2:3]
+    log.error("console.crashed", error_class=type(error).__name__, page=page)
     return _bare(request, 500, "This page failed", "The log of the api says where.")
 
 

@@ -188,7 +188,7 @@ def _read(read: Callable[[], T]) -> T | None:
         return read()
     except AWAY as error:
         kind = "database" if isinstance(error, SQLAlchemyError) else "broker"
-        log.warning("console.away", part=kind, reason=type(error).__name__)
+        log.warning("console.away", part=kind, error_class=type(error).__name__)
         return None
 
 

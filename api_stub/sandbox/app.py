@@ -20,6 +20,7 @@ from api_stub.sandbox.context import Sandbox
 from api_stub.sandbox.lifecycle import Lifecycle
 from api_stub.sandbox.severing import SeverableApp
 from api_stub.sandbox.store import Store
+from worker import logs
 from worker.errors import SettingsError
 from worker.settings import Settings, load
 
@@ -43,6 +44,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     lifecycle = Lifecycle(store, callbacks, sender.account_sid, sender.number)
     app.state.sandbox = Sandbox(settings, store, lifecycle)
     lifecycle.resume()
+    logs.told_settings(settings, "sandbox")
     yield
     await lifecycle.stop()
     store.close()
@@ -60,6 +62,7 @@ def create_app() -> FastAPI:
     settings = load()
     if settings.provider != "sandbox":
         raise SettingsError("SENDCODE_PROVIDER must be sandbox to start the sandbox")
+    logs.configure(settings)
     _quiet()
     app = SeverableApp(lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.settings = settings

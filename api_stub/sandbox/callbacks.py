@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-import logging
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import httpx
+import structlog
 from twilio.request_validator import (  # type: ignore[import-untyped, unused-ignore]
     RequestValidator,
 )
@@ -14,7 +14,7 @@ from twilio.request_validator import (  # type: ignore[import-untyped, unused-ig
 from api_stub.sandbox.store import Item, Store
 from worker.settings import Settings
 
-log = logging.getLogger("sendcode.sandbox")
+log = structlog.get_logger()
 PAUSES = (0.2, 0.6)
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 AT_ONCE = 16  # httpx's pool slows down when hundreds wait in it
@@ -89,7 +89,7 @@ class Callbacks:
         """POST the signed form and give the answer's text, or None when there was none."""
         address = self._address(url)
         if address is None:
-            log.warning("a callback to a host that is not ours was not sent")
+            log.warning("sandbox.callback_refused")  # to a host that is not ours
             return None
         signature = self._validator.compute_signature(url, params)
         headers = {"X-Twilio-Signature": signature, "User-Agent": "TwilioProxy/1.1"}
@@ -103,7 +103,7 @@ class Callbacks:
                 pass  # the next try, or the warning below, is the answer to it
             if pause is not None:
                 await asyncio.sleep(pause)
-        log.warning("a callback was given up after %d tries", len(PAUSES) + 1)
+        log.warning("sandbox.callback_given_up", tries=len(PAUSES) + 1)
         return None
 
     def _address(self, url: str) -> str | None:

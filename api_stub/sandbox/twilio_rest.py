@@ -1,8 +1,10 @@
 """Twilio's REST API, as far as sending needs it: Messages and Calls of 2010-04-01."""
 
 import asyncio
+import re
 import secrets
 
+import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -13,7 +15,10 @@ from api_stub.sandbox.exchange import noted, suffer, taken
 from api_stub.sandbox.listing import page
 from api_stub.sandbox.store import Channel, Item, Params
 from api_stub.sandbox.wire import collection, resource
+from worker.phone import mask
 
+log = structlog.get_logger()
+_DELIVERY = re.compile(r"VL[0-9a-f]{32}$", re.ASCII)
 router = APIRouter(prefix="/2010-04-01/Accounts/{account}")
 
 
@@ -33,8 +38,22 @@ def _accept(sandbox: Sandbox, channel: Channel, params: Params, fault: faults.Fa
         sandbox.store.hide(item, fault.list_late)
     if fault and fault.late:
         sandbox.store.delay(item, fault.late)
+    log.info(
+        "sandbox.message",
+        channel=channel,
+        provider_sid=item.sid,
+        delivery=_delivery_of(params),
+        number_masked=mask(item.recipient),
+        fault=fault.fail if fault else None,
+    )
     sandbox.lifecycle.start(item)
     return item
+
+
+def _delivery_of(params: Params) -> str | None:
+    """Whom the sender reports it to: our callback's address ends with the delivery's sid."""
+    found = _DELIVERY.search(params.get("StatusCallback", [""])[0])
+    return found[0] if found else None
 
 
 async def _create(request: Request, account: str, channel: Channel) -> Response:

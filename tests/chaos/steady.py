@@ -153,7 +153,7 @@ def _judge_backlog(world: World, made: Outcome, count: int, took: float, recover
 def _published(log: Path) -> list[int]:
     found = []
     for line in log.read_text().splitlines():
-        if re.search(r'"job.enqueued"', line):
+        if re.search(r'"backlog.published"', line):
             with suppress(ValueError, KeyError):
-                found.append(int(json.loads(line)["deliveries"]))
+                found.append(int(json.loads(line)["count"]))
     return found

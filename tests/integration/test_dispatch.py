@@ -217,7 +217,7 @@ def test_a_lost_claim_writes_nothing(parts: Sendcode, service: Service, provider
     parts.dispatch.deliver([sid])
     now = delivery(parts, sid)
     parts.dispatch._failed(late, "late")
-    parts.dispatch._later(late, "late", 1, doubt=1)
+    parts.dispatch._again(late, "late", 1, doubt=1)
     assert delivery(parts, sid) == now
 
 

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from api_stub.verify_v2 import shapes
 from tests.helpers import at_once, code_of, count, let_time_pass, waiting, wrong_code
 from tests.integration.conftest import ACCOUNT, NUMBER
+from worker import logs
 from worker.errors import (
     ChecksSpentError,
     InvalidParameterError,
@@ -54,7 +55,7 @@ def test_the_log_tells_each_guess(parts: Sendcode, service: Service) -> None:
     """A wrong, a right and a locked one by their names and sids, and none with its digits."""
     started, other = start(parts, service), start(parts, service, "+447400123457")
     codes = [code_of(parts, one.sid) for one in (started, other)]
-    with capture_logs() as lines:
+    with capture_logs([logs.common]) as lines:
         check(parts, service, started.sid, wrong_code(codes[0]))
         check(parts, service, started.sid, codes[0])
         for _ in range(5):
@@ -211,7 +212,7 @@ def test_refusals_and_repeats_are_logged(make_parts: Callable[..., Sendcode]) ->
     parts = make_parts(limit_sends=1)
     service = parts.services.create(ACCOUNT, "Example")
     first = start(parts, service, request_id="r1")
-    with capture_logs() as lines:
+    with capture_logs([logs.common]) as lines:
         start(parts, service, request_id="r1")
         with pytest.raises(LimitReachedError):
             start(parts, service)

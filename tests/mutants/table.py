@@ -355,9 +355,9 @@ MUTANTS = (
     # 4. No code and no number where they do not belong.
     _mutant(
         "code-in-the-log",
-        JOB,
-        '"delivery.accepted", delivery=',
-        '"delivery.accepted", text=self._content.outgoing(job, 0).content, delivery=',
+        "worker/dispatch/route.py",
+        '"attempt.accepted",',
+        '"attempt.accepted", said=outgoing.content.replace(" ", "_"),',
         "tests/acceptance/test_canary.py::test_no_code_and_no_number_is_kept_or_said[sqlite]",
     ),
     _mutant(
@@ -387,8 +387,8 @@ MUTANTS = (
         "limits-fail-open",
         "worker/limits.py",
         "            raise LimitsUnavailableError(type(error).__name__) from None\n"
-        "        if verdict == -1",
-        "            return Lane.USUAL\n        if verdict == -1",
+        "        outage.over()",
+        "            return Lane.USUAL\n        outage.over()",
         VERIFICATIONS + "test_nothing_is_written_without_redis",
     ),
     _mutant(

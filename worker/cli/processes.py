@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from worker import metrics, migrations
+from worker import logs, metrics, migrations
 from worker import settings as settings_module
 from worker.cli.base import json_option, load_settings, main, output, parts
 from worker.errors import SettingsError
@@ -78,6 +78,7 @@ def relay() -> None:
 
     ours = parts()
     _require_migrated(ours)
+    logs.told_settings(ours.settings, "relay")
     _ = ours.celery
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -4,6 +4,7 @@ The claim is committed before the provider is called and the outcome is written 
 claim, so a repeated, late or resurrected job does nothing. No connection is held meanwhile.
 """
 
+import logging
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import RowMapping
 
-from worker import metrics, tracing
+from worker import logs, metrics, tracing
 from worker.codes import Keyring
 from worker.db import Database
 from worker.dispatch import rows
@@ -73,10 +74,23 @@ class Dispatch:
         if job is None:
             return
         metrics.taken(job["queue"], job["waited"] / 1000)
+        with logs.about(
+            delivery=sid,
+            verification=job["verification_sid"],
+            service=job["service_sid"],
+            channel=job["channel"],
+            country=job["country"],
+            queue=job["queue"],
+            number_hash=logs.number_hash(job["number_index"]),
+        ):
+            log.debug("job.started", tries=job["tries"], waited_ms=job["waited"])
+            self._work(job, clock)
+
+    def _work(self, job: RowMapping, clock: float) -> None:
         try:
             outgoing = self._content.outgoing(job, dies_at=clock + job["left"] / 1000)
         except (ValueError, KeyMissingError, InvalidTag) as error:
-            log.error("job.refused", delivery=sid, reason=type(error).__name__)
+            log.error("job.refused", error_class=type(error).__name__)
             metrics.skipped(job["channel"], "cannot_render")
             self._failed(job, "cannot_render")
             return
@@ -84,24 +98,24 @@ class Dispatch:
             with tracing.span(
                 *("deliver", job["verification_sid"]),
                 since=clock,
-                delivery=sid,
+                delivery=job["sid"],
                 channel=job["channel"],
             ):
                 self._hand_over(job, outgoing, clock)
         except ProviderError as error:
             self._refused(job, error)
         except OutcomeUnknownError as error:
-            self._later(job, error.code, self._settings.settle_seconds, doubt=1)
+            self._again(job, error.code, self._settings.settle_seconds, doubt=1)
         except LaterError as error:
             # Those that found no sender come back one by one; a place in a pace has its own time.
             spread = self._backoff(job["tries"]) if error.spread else 0
-            self._later(job, error.reason, error.wait + spread, slot_of=error.slot_of)
+            self._later(job, error, error.wait + spread)
 
     def _hand_over(self, job: RowMapping, outgoing: Outgoing, claimed: float) -> None:
         if job["doubts"]:
             found = self._route.find(job, outgoing, self._rows.others(job))
             if found is not None:
-                log.info("delivery.reconciled", delivery=job["sid"], doubts=job["doubts"])
+                log.info("delivery.reconciled", sender=job["sender"], doubts=job["doubts"])
                 self._accepted(job, job["sender"], found)
                 self._timed(job, claimed)
                 return
@@ -130,16 +144,12 @@ class Dispatch:
         metrics.handed_over(job["channel"], job["age"] / 1000 + time.monotonic() - claimed)
 
     def _accepted(self, job: RowMapping, sender: str, accepted: Accepted) -> None:
-        written = self._rows.write(
+        self._rows.write(
             rows.ACCEPTED,
             job,
             b_provider=self._route.name_of(sender),
             b_provider_sid=accepted.sid[:34],
         )
-        if written:
-            log.info(
-                "delivery.accepted", delivery=job["sid"], channel=job["channel"], sender=sender
-            )
 
     def _refused(self, job: RowMapping, error: ProviderError) -> None:
         if error.kind is ErrorKind.PERMANENT:
@@ -147,29 +157,43 @@ class Dispatch:
         elif error.kind in (ErrorKind.CHANNEL, ErrorKind.ROUTE):
             self._failed(job, error.code, here=True)
         else:
-            self._later(job, error.code, max(error.retry_after or 0, self._backoff(job["tries"])))
+            self._again(job, error.code, max(error.retry_after or 0, self._backoff(job["tries"])))
 
     def _backoff(self, tries: int) -> float:
         s = self._settings
         return random.uniform(0, min(s.retry_cap_seconds, s.retry_base_seconds * 2 ** (tries - 1)))  # noqa: S311
 
-    def _later(
+    def _again(self, job: RowMapping, code: str, wait: float, doubt: int = 0) -> None:
+        """After a try that failed or whose outcome is unknown."""
+        if self._put_off(job, code, wait, doubt=doubt):
+            log.info("retry.scheduled", error_code=code, tries=job["tries"], wait_ms=_ms(wait))
+
+    def _later(self, job: RowMapping, error: LaterError, wait: float) -> None:
+        """Without a try."""
+        if self._put_off(job, error.reason, wait, slot_of=error.slot_of):
+            # A place in a pace is what a busy sender gives to each; the others are trouble.
+            level = logging.DEBUG if error.slot_of else logging.INFO
+            log.log(level, "job.deferred", reason=error.reason, wait_ms=_ms(wait))
+
+    def _put_off(
         self, job: RowMapping, code: str, wait: float, doubt: int = 0, slot_of: str | None = None
-    ) -> None:
+    ) -> bool:
+        """Whether it is queued again: not where the code's life ends before."""
         written = self._rows.write(
             rows.LATER,
             job,
-            b_wait=int(wait * 1000),
+            b_wait=_ms(wait),
             b_error=code[:32],
             b_doubt=doubt,
             b_slot=slot_of,
         )
+        if written == DeliveryState.QUEUED:
+            metrics.put_off(job["channel"], code)
+            return True
         if written:
-            log.info("retry.scheduled", delivery=job["sid"], reason=code, state=written)
-            if written == DeliveryState.QUEUED:
-                metrics.put_off(job["channel"], code)
-            else:
-                metrics.discarded(job["queue"], "no_time_left")
+            log.warning("delivery.failed", error_code=code, reason="no_time_left")
+            metrics.discarded(job["queue"], "no_time_left")
+        return False
 
     def _failed(self, job: RowMapping, code: str, *, here: bool = False) -> None:
         """
@@ -177,6 +201,10 @@ class Dispatch:
         """
         statement = rows.FAILED_HERE if here else rows.FAILED
         if self._rows.write(statement, job, b_error=code[:32]):
-            log.warning("delivery.failed", delivery=job["sid"], reason=code)
+            log.warning("delivery.failed", error_code=code)
             if here:
                 self._follow(job["sid"])
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from sqlalchemy import RowMapping
 
-from worker import metrics, tracing
+from worker import logs, metrics, phone, tracing
 from worker.circuits import Circuits, Permit, Refusal
 from worker.errors import LimitsUnavailableError, OutcomeUnknownError, ProviderError
 from worker.providers import LAST_SECOND, Accepted, Outgoing, Provider
@@ -76,7 +77,7 @@ class Route:
         """
         provider = self._providers.get(job["sender"])
         if provider is None:
-            log.error("sender.missing", sender=job["sender"], delivery=job["sid"])
+            log.error("sender.missing", sender=job["sender"])
             raise ProviderError("ask_no_sender", ErrorKind.TRANSIENT)
         since = datetime.fromtimestamp(job["created_at"] / 1000, UTC)
         try:
@@ -123,8 +124,7 @@ class Route:
                 # answer could come.
                 raise LaterError("claim_too_old", 0)
             try:
-                with metrics.attempt(name, channel), tracing.child("provider", sender=name):
-                    accepted = self._providers[name].send(outgoing)
+                accepted = self._attempt(name, outgoing)
             except ProviderError as error:
                 self._learn(permit, channel, error)
                 if error.kind in (ErrorKind.PERMANENT, ErrorKind.CHANNEL):
@@ -138,6 +138,35 @@ class Route:
                 self._tell_worked(permit, channel)
                 return permit.sender, accepted
         raise refused or ProviderError("no_sender", ErrorKind.ROUTE)
+
+    def _attempt(self, name: str, outgoing: Outgoing) -> Accepted:
+        provider, began = self._providers[name], time.monotonic()
+        log.debug("attempt.started", sender=name)
+        try:
+            with metrics.attempt(name, outgoing.channel), tracing.child("provider", sender=name):
+                accepted = provider.send(outgoing)
+        except ProviderError as error:
+            log.warning(
+                "attempt.failed",
+                error_class=error.kind.value,
+                error_code=error.code,
+                **_of_try(name, provider, outgoing, began),
+            )
+            raise
+        except OutcomeUnknownError as error:
+            log.warning(
+                "attempt.timed_out",
+                error_class="unknown",
+                error_code=error.code,
+                **_of_try(name, provider, outgoing, began),
+            )
+            raise
+        log.info(
+            "attempt.accepted",
+            provider_sid=accepted.sid[:34],
+            **_of_try(name, provider, outgoing, began),
+        )
+        return accepted
 
     def _permit(
         self,
@@ -181,3 +210,12 @@ class Route:
     def _tell_worked(self, permit: Permit, channel: Channel) -> None:
         with suppress(LimitsUnavailableError):
             self._circuits.worked(permit, channel)
+
+
+def _of_try(sender: str, provider: Provider, outgoing: Outgoing, began: float) -> dict[str, Any]:
+    return {
+        "sender": sender,
+        "provider": provider.name,
+        "number_masked": phone.mask(outgoing.to),
+        "duration_ms": logs.ms_since(began),
+    }

@@ -1,5 +1,6 @@
 """What dispatch reads and writes: the claim, the job behind it, and the fenced outcomes."""
 
+import logging
 import time
 
 import structlog
@@ -97,6 +98,7 @@ JOB = (
         _v.locale,
         _v.app_hash,
         _v.country,
+        _v.number_index,
         _v.service_sid,
         func.coalesce(_v.friendly_name, _s.friendly_name).label("brand"),
         _s.spoken_name,
@@ -238,7 +240,8 @@ class Rows:
             if claimed is None:
                 ended = connection.execute(END, {"b_sid": sid}).one_or_none()
                 reason = ended.state if ended else "not due"
-                log.log(20 if ended else 10, "job.discarded", delivery=sid, reason=reason)
+                level = logging.INFO if ended else logging.DEBUG
+                log.log(level, "job.discarded", delivery=sid, reason=reason)
                 if ended:
                     metrics.discarded(ended.queue, ended.state)
                 return None
@@ -275,7 +278,7 @@ class Rows:
                     raise
                 time.sleep(0.5)
         if state is None:
-            log.warning("outcome.late", delivery=job["sid"], tries=job["tries"])
+            log.warning("outcome.late", tries=job["tries"])
         return str(state) if state is not None else None
 
     def _write(self, statement: Executable, where: dict[str, object]) -> str | None:

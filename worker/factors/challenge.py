@@ -110,8 +110,10 @@ class Challenging(Base):
             self._admit_challenge(connection, factor)
             row = self._insert(connection, entity, asked, factor["now"])
             if code is not None:
-                row = self._guess(connection, entity, factor, row["sid"], code)
-            return _view(row, entity)
+                row, step = self._guess(connection, entity, factor, row["sid"], code)
+        if code is not None:
+            _tell(row, factor, step)
+        return _view(row, entity)
 
     def answer_challenge(
         self,
@@ -135,21 +137,26 @@ class Challenging(Base):
             row = _find(connection, entity, sid)
             if code is not None:
                 factor = self._factor(connection, entity, row["factor_sid"])
-                row = self._guess(connection, entity, factor, sid, code)
+                row, step = self._guess(connection, entity, factor, sid, code)
+                guessed = row
             if metadata is not None:
                 values = {"metadata": metadata, "updated_at": now_ms()}
                 connection.execute(update(challenges).where(_c.sid == sid).values(**values))
                 row = _find(connection, entity, sid)
-            return _view(row, entity)
+        if code is not None:
+            _tell(guessed, factor, step)
+        return _view(row, entity)
 
     def _guess(
         self, connection: Connection, entity: Entity, factor: RowMapping, sid: str, code: str
-    ) -> RowMapping:
+    ) -> tuple[RowMapping, int]:
+        """The challenge after it, and the step whose code it was, or -1."""
+        step = self._step_of(factor, code)
         tried = connection.execute(
             _TRY_FACTOR,
             {
                 "b_factor": factor["sid"],
-                "b_step": self._step_of(factor, code),
+                "b_step": step,
                 "b_most": self._settings.disable_after_failures,
             },
         ).one_or_none()
@@ -167,7 +174,7 @@ class Challenging(Base):
             log.warning("factor.disabled", factor=factor["sid"])
         if accepted:
             self._note(connection, FactorEvent.APPROVED, entity, factor["sid"], challenge=sid)
-        return row
+        return row, step
 
     def _admit_challenge(self, connection: Connection, factor: RowMapping) -> None:
         """Hold Twilio's limits. The factor's row is locked, so the count holds."""
@@ -176,6 +183,7 @@ class Challenging(Base):
             oldest = connection.execute(_nth_newest(factor["sid"], most, window)).scalar()
             if oldest is not None:
                 wait = max(1, -(-(oldest + window - factor["now"]) // 1000))
+                log.warning("limit.hit", limit="challenges", factor=factor["sid"], retry_after=wait)
                 raise FactorRefusedError(FactorRefusal.TOO_MANY_CHALLENGES, wait)
 
     def _insert(self, connection: Connection, entity: Entity, asked: Asked, now: int) -> RowMapping:
@@ -244,6 +252,16 @@ def _find(connection: Connection, entity: Entity, sid: str) -> RowMapping:
     if row is None:
         raise NotFoundError("challenge")
     return row
+
+
+def _tell(challenge: RowMapping, factor: RowMapping, step: int) -> None:
+    about = {"factor": factor["sid"], "challenge": challenge["sid"], "tries": challenge["tries"]}
+    if challenge["seen"] == APPROVED:
+        log.info("totp.verified", **about)
+    elif step >= 0:
+        log.warning("totp.replayed", **about)
+    else:
+        log.info("totp.wrong", **about)
 
 
 def _nth_newest(factor_sid: str, nth: int, window: int) -> Select[int]:

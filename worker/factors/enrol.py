@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import structlog
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -36,6 +37,8 @@ from worker.factors.words import (
 )
 from worker.models import challenges, entities, factors, new_sid
 from worker.states import FactorRefusal
+
+log = structlog.get_logger()
 
 _e, _f = entities.c, factors.c
 _FRESH_DAY = _e.factors_made_from <= now_ms() - DAY
@@ -126,7 +129,9 @@ class Enrolling(Base):
         """Count a creation. The entity's row stays locked, so the count below holds."""
         if not connection.execute(_COUNT_CREATION, {"b_entity": entity.sid}).rowcount:
             wait = connection.execute(_CREATIONS_OPEN_IN, {"entity": entity.sid}).scalar_one()
-            raise FactorRefusedError(FactorRefusal.TOO_MANY_CREATIONS, max(1, -(-wait // 1000)))
+            retry_after = max(1, -(-wait // 1000))
+            log.warning("limit.hit", limit="factors", entity=entity.sid, retry_after=retry_after)
+            raise FactorRefusedError(FactorRefusal.TOO_MANY_CREATIONS, retry_after)
         if connection.execute(_HOW_MANY, {"entity": entity.sid}).scalar_one() >= MAX_FACTORS:
             raise FactorRefusedError(FactorRefusal.TOO_MANY_FACTORS)
 
@@ -201,7 +206,10 @@ class Enrolling(Base):
                 row = taken
                 if row["status"] == VERIFIED:
                     self._note(connection, FactorEvent.VERIFIED, entity, sid)
-            return factor_view(row, entity)
+        if code is not None:
+            verified = row["status"] == VERIFIED
+            log.info("totp.enrolled" if verified else "totp.wrong", factor=sid, tries=row["tries"])
+        return factor_view(row, entity)
 
     def delete_factor(self, account_sid: str, service_sid: str, identity: str, sid: str) -> None:
         """Delete the factor with its challenges.

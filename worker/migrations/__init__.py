@@ -39,10 +39,14 @@ def head() -> str:
 
 def applied(db: Database) -> str | None:
     """The revision the database is at, or None for an empty one."""
+    with db.statement() as connection:
+        return _at(connection)
+
+
+def _at(connection: Connection) -> str | None:
     from alembic.runtime.migration import MigrationContext
 
-    with db.statement() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade(db: Database, revision: str = "head") -> None:
@@ -50,8 +54,9 @@ def upgrade(db: Database, revision: str = "head") -> None:
 
     with db.begin() as connection:
         _lock(connection)
+        before = _at(connection)
         command.upgrade(_config(connection), revision)
-    log.info("migration.applied", revision=applied(db))
+    _tell(before, applied(db))
 
 
 def downgrade(db: Database, revision: str = "base") -> None:
@@ -59,7 +64,14 @@ def downgrade(db: Database, revision: str = "base") -> None:
 
     with db.begin() as connection:
         _lock(connection)
+        before = _at(connection)
         command.downgrade(_config(connection), revision)
+    _tell(before, applied(db))
+
+
+def _tell(before: str | None, after: str | None) -> None:
+    if before != after:
+        log.info("migration.applied", revision=after, before=before)
 
 
 def _lock(connection: Connection) -> None:

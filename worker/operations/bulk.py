@@ -228,7 +228,7 @@ class Bulk:
                 worked = self.tick(stop)
             except Exception as error:
                 # Nothing that goes wrong once may end the thread; the job waits for its lease.
-                log.warning("bulk.failed", reason=type(error).__name__)
+                log.warning("bulk.failed", error_class=type(error).__name__)
                 worked = False
             if not worked:
                 stop.wait(TICK)
@@ -245,7 +245,7 @@ class Bulk:
         try:
             seen = self._batch(job, stop or threading.Event())
         except (LimitsUnavailableError, *UNAVAILABLE) as error:
-            log.warning("bulk.waits", job=sid, reason=type(error).__name__)
+            log.warning("bulk.waits", job=sid, error_class=type(error).__name__)
             return False  # until its lease is over
         if seen is not None:
             with self._db.statement() as connection:
@@ -286,7 +286,8 @@ class Bulk:
         except Exception as error:
             # One that cannot be done, whatever the reason, keeps none of the others back.
             if not isinstance(error, SendcodeError):
-                log.error("bulk.crashed", job=job["sid"], delivery=sid, reason=type(error).__name__)
+                kind = type(error).__name__
+                log.error("bulk.crashed", job=job["sid"], delivery=sid, error_class=kind)
             return {"b_failed": 1}
         return {_COUNTS[outcome.result]: 1}
 

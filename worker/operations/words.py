@@ -62,9 +62,12 @@ def acting(
                 refused = isinstance(error, SendcodeError)
                 result = "refused" if refused else "failed"
                 metrics.acted(action, result)
-                reason = type(error).__name__
                 log.warning(
-                    "operator.action", action=action, result=result, reason=reason, by=by.name
+                    "operator.action",
+                    action=action,
+                    result=result,
+                    error_class=type(error).__name__,
+                    by=by.name,
                 )
                 raise
             metrics.acted(outcome.action, outcome.result)

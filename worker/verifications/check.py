@@ -2,13 +2,14 @@
 
 import hmac
 import re
+import time
 from functools import cached_property
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection, RowMapping, and_, bindparam, case, exists, select, update
 
-from worker import metrics, tracing
+from worker import logs, metrics, phone, tracing
 from worker.db import now_ms
 from worker.errors import (
     ChecksSpentError,
@@ -23,6 +24,7 @@ from worker.outbox import OF_STATUS, note
 from worker.statements import ALIVE, PENDING, SPENT
 from worker.states import VerificationStatus
 from worker.verifications.base import Base
+from worker.verifications.telling import telling
 from worker.verifications.words import Payment, Verification
 
 _v, _g = verifications.c, number_guards.c
@@ -88,10 +90,30 @@ class Checking(Base):
         :raises ChecksSpentError: every guess was used before this one
         :raises NumberDisabledError: too many wrong codes in a row
         """
+        with telling("check"):
+            return self._check(account_sid, service_sid, code, sid, to, payment)
+
+    def _check(
+        self,
+        account_sid: str,
+        service_sid: str | None,
+        code: str,
+        sid: str | None,
+        to: str | None,
+        payment: Payment | None,
+    ) -> Verification:
+        began = time.monotonic()
         if not (isinstance(code, str) and _CODE.fullmatch(code)):
             raise InvalidParameterError("Code", "must be 4 to 10 digits, sent as a string")
         with self._db.statement() as connection:
             found = self._find(connection, account_sid, service_sid, sid, to)
+        logs.learned(
+            verification=found["sid"],
+            service=found["service_sid"],
+            channel=found["channel"],
+            country=found["country"],
+            number_hash=logs.number_hash(found["number_index"]),
+        )
         if len(code) != found["code_length"]:
             raise InvalidParameterError("Code", f"must have {found['code_length']} digits")
         number = self._to(found)
@@ -99,6 +121,7 @@ class Checking(Base):
             payment = None
         elif payment is None or not all(payment):
             raise PaymentError
+        logs.learned(number_masked=phone.mask(number))
         digest = self._digest(found, number, code, payment)
         taken = self._take(found, digest)
         if taken is None:
@@ -113,10 +136,9 @@ class Checking(Base):
         right = taken["status"] == VerificationStatus.APPROVED
         log.info(
             "code.verified" if right else "code.wrong",
-            verification=taken["sid"],
-            channel=taken["channel"],
-            country=taken["country"],
+            status=taken["status"],
             checks=taken["checks"],
+            duration_ms=logs.ms_since(began),
         )
         if right:
             self._forget_sends(taken)
@@ -179,9 +201,7 @@ class Checking(Base):
         if row.status not in (PENDING, SPENT):
             return NotFoundError("verification", row.status)
         if row.left <= 0:
-            log.info("code.expired", verification=found["sid"])
             return NotFoundError("verification", VerificationStatus.EXPIRED.value)
-        log.warning("code.locked", verification=found["sid"], number_disabled=bool(row.shut))
         if row.shut:
             return NumberDisabledError("too many wrong codes in a row")
         return ChecksSpentError(max(1, row.left // 1000))

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import structlog
 from sqlalchemy import Connection, RowMapping, bindparam, select
 
 from worker.db import now_ms
@@ -12,6 +13,7 @@ from worker.states import VerificationStatus
 from worker.verifications.base import Base
 from worker.verifications.words import Start, Verification
 
+log = structlog.get_logger()
 _v = verifications.c
 
 _REQUEST = select(requests).where(
@@ -49,6 +51,7 @@ class Requests(Base):
         if row is None:
             raise NotFoundError("verification")
         view = self._view(row, sent=self._sent(connection, row["sid"]))
+        log.info("request.deduplicated", verification=row["sid"], delivery=request["delivery_sid"])
         return _as_answered(view, request["delivery_sid"], request["answered_at"])
 
     def _answered(

@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from worker import metrics, tracing
+from worker import logs, metrics, phone, tracing
 from worker.codes import new_salt
 from worker.db import UNAVAILABLE, now_ms
 from worker.errors import (
@@ -59,6 +59,7 @@ from worker.states import Channel, Lane, VerificationStatus, queue_of
 from worker.templates import choose_locale
 from worker.verifications.base import delivery_view
 from worker.verifications.brought import RATE_LIMIT, Brought
+from worker.verifications.telling import telling
 from worker.verifications.words import Delivery, Start, Verification
 
 log = structlog.get_logger()
@@ -175,19 +176,31 @@ class Starting(Brought):
         :raises RequestConflictError: `request_id` was used for other values
         :raises RequestRunningError: the same request is being answered at this moment
         """
+        began = time.monotonic()
+        with telling("start", channel=wanted.channel.value):
+            return self._start(account_sid, wanted, has_waited, began)
+
+    def _start(
+        self, account_sid: str, wanted: Start, has_waited: bool, began: float
+    ) -> Verification:
         number = self._number(account_sid, wanted)
+        indexes = self._keyring.number_indexes(number.e164)
+        logs.learned(
+            country=number.country,
+            number_hash=logs.number_hash(indexes[0]),
+            number_masked=phone.mask(number.e164),
+        )
         locale = resolve_locale(wanted.locale, number.country)
         name = wanted.friendly_name
         brand = check_brand(name, "CustomFriendlyName") if name else None
         _check_app_hash(wanted)
         fingerprints = self._fingerprints(wanted, number.e164)
-        indexes = self._keyring.number_indexes(number.e164)
         held = self._holds.now()
         with self._db.statement() as connection:
             seen = self._admission(connection, account_sid, wanted.service_sid, indexes)
+            logs.learned(service=wanted.service_sid)
             known = self._known_request(connection, account_sid, wanted.request_id, fingerprints)
             if known:
-                log.info("request.deduplicated", verification=known.sid)
                 return replace(known, lookup=_wants_lookup(seen[0]))
             self._check_brought(wanted, seen[0])
             template = self._template(wanted, seen[0])
@@ -209,19 +222,11 @@ class Starting(Brought):
         running = self._running(account_sid, wanted.request_id)
         try:
             lane = self._admit(limits, self._share(wanted, has_waited), running)
-        except LimitReachedError as error:
+        except LimitReachedError:
             # The same request may have been answered since we looked, and taken the last place.
             answered = self._answered(account_sid, wanted.request_id, fingerprints)
             if answered:
                 return answered
-            log.warning(
-                "limit.hit",
-                service=wanted.service_sid,
-                channel=wanted.channel.value,
-                country=number.country,
-                limit=error.limit,
-                retry_after=error.retry_after,
-            )
             raise
         values = {
             "account_sid": account_sid,
@@ -255,10 +260,19 @@ class Starting(Brought):
             return answered
         row, sent = written
         metrics.accepted(wanted.channel, number.country)
+        queue = queue_of(wanted.channel, lane)
         now = sent[-1].created_at + int((time.monotonic() - clock) * 1000)
         life = max(1, (row["expires_at"] - now) // 1000)
         with tracing.span("start", row["sid"], since=clock, channel=wanted.channel):
-            self._publish(queue_of(wanted.channel, lane), [sent[-1].sid], life, now)
+            self._publish(queue, [sent[-1].sid], life, now)
+        log.info(
+            "request.accepted",
+            verification=row["sid"],
+            delivery=sent[-1].sid,
+            queue=queue,
+            sends=len(sent),
+            duration_ms=logs.ms_since(began),
+        )
         view = self._view(row, number.e164, sent)
         return replace(view, lookup=_wants_lookup(seen[0]))
 
