@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests import leaks
+
 
 @dataclass
 class Standin:
@@ -45,6 +47,7 @@ def _handler(standin: Standin) -> type[BaseHTTPRequestHandler]:
             with lock:
                 step = standin.script.popleft() if standin.script else 201
                 standin.sent.append(form)
+                leaks.used.sent(form["To"], form.get("Body", ""), form.get("Twiml", ""))
             time.sleep(standin.latency)
             if step in (201, "drop", "hang"):
                 resource = self._keep(kind, form)

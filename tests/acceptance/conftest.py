@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running import NUMBERS, Up
+from tests.leaks import look_through
 from tests.servers import must_have_broker, must_have_postgres, postgres
 
 
@@ -17,7 +18,10 @@ def folder() -> Iterator[Path]:
     """A folder with a short name: sockets and logs lie below it."""
     made = Path(tempfile.mkdtemp(prefix="sc-", dir="/tmp"))
     yield made
-    shutil.rmtree(made, ignore_errors=True)
+    try:
+        look_through(made)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote_plus
 
 import httpx
 import redis
 from sqlalchemy import text
 
+from tests import leaks
 from worker.db import Database
 from worker.embedded.broker import free_port
 from worker.embedded.claim import read_pid
@@ -181,6 +183,7 @@ class Up:
     def http(self) -> httpx.Client:
         """A client that the account's credentials are set on."""
         options: dict[str, Any] = {"timeout": 30, "trust_env": False, "verify": False}
+        options["event_hooks"] = {"request": [_note_numbers]}
         return httpx.Client(base_url=self.url, auth=self.credentials, **options)
 
     def path(self, service: str = "") -> str:
@@ -237,6 +240,10 @@ class Up:
         tries = self.rows("SELECT coalesce(sum(checks), 0) AS n FROM verifications")[0]["n"]
         limits = len(list(self.redis().scan_iter("sendcode:limit:*", 1000)))
         return {**sizes, "checks": int(tries), "limits": limits, "sent": len(self.sent())}
+
+
+def _note_numbers(request: httpx.Request) -> None:
+    leaks.used.of_text(unquote_plus(request.read().decode(errors="replace")))
 
 
 def _values(path: Path) -> dict[str, str]:
