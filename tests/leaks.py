@@ -18,7 +18,6 @@ The rule, for codes of a few digits are also counts, times, ports and pids by ch
 
 import json
 import re
-import sqlite3
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -29,14 +28,15 @@ import pytest
 import structlog
 
 from api_stub.sandbox.codes import find
+from api_stub.sandbox.store import Store
 from worker import logs, phone
 
 SAID = "codes or numbers in the output"
-_LOGS = re.compile(r".*\.log(\.\d+)?|output.*|errors.*", re.ASCII)
+_LOGS = re.compile(r".*\.log(\.\d+)?|output|errors|stderr", re.ASCII)
 _NO_CODES = {"ts", "error_code", "exit_code", "status_code"}
 _SID = re.compile(r"V[EL][0-9a-f]{32}", re.ASCII)
 _TOKEN = re.compile(
-    r"(?<![\w.+-])(?<!\d:)(?<!localhost:)(?<!pid )(?<!port )(?<!process \[)"
+    r"(?<![\w.+-])(?<!\d:)(?<!localhost:)(?<!pid[ =])(?<!port[ =])(?<!process \[)"
     r"\d{4,10}(?![\w:-]|\.\d| (?:[kKM]?i?B|ms|s|bytes|seconds)\b)",
     re.ASCII,
 )
@@ -80,10 +80,13 @@ class Used:
 
     def of_store(self, path: Path) -> None:
         """What reached a sandbox."""
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
-            for (text,) in store.execute("SELECT params FROM requests"):
-                params = {name: values[0] for name, values in json.loads(text).items() if values}
-                self.sent(*(params.get(name, "") for name in ("To", "Body", "Twiml")))
+        with closing(Store(path)) as store:
+            for item in store.some("body != ''"):
+                found = find(item.body, item.channel)
+                assert found, "every message that a sandbox keeps has a code"
+                self.codes.add(found.code)
+            for (to,) in store.db.execute("SELECT DISTINCT recipient FROM requests"):
+                self.number(to)
 
     def update(self, other: "Used") -> None:
         self.codes |= other.codes

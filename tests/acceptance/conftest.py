@@ -36,7 +36,8 @@ def up(request: pytest.FixtureRequest, folder: Path) -> Iterator[Up]:
             server.drop("acceptance")
             database_url = server.create("acceptance")
         base = Path(tempfile.mkdtemp(dir=folder))
-        running = Up(base, database_url)
+        # At debug, so that whatever can be said is said, and looked through at the end.
+        running = Up(base, database_url, SENDCODE_LOG_LEVEL="debug")
         try:
             running.start()
             yield running

@@ -610,7 +610,7 @@ def test_nothing_leaves_the_machine(sandbox: Server, receiver: Receiver, to: str
     port = receiver.url.rpartition(":")[2]
     send(sandbox, to, status_callback=f"http://0.0.0.0:{port}/receipt")
     assert sandbox.wait(to, timeout=1)["status"] == "delivered"
-    until(lambda: sandbox.log().count("not ours") == 2)
+    until(lambda: sandbox.log().count("sandbox.callback_refused") == 2)
     assert receiver.got == []
 
 

@@ -56,6 +56,7 @@ def test_what_was_used_is_found(line: str | dict[str, Any]) -> None:
         "18:18:13.482913 worker ready",
         "http://127.0.0.1:482913/ and localhost:482913",
         "Started server process [482913], pid 482913, port 482913",
+        "pid=482913, port=482913",
         "distance=482913 kB, took 482913 ms",
         "f482913 482913a 2026-482913 0.482913 482913:M",
         "of 0042 and 18181 nothing is said",
@@ -70,8 +71,10 @@ def test_what_only_looks_like_it_is_left_alone(line: str | dict[str, Any]) -> No
 
 
 TESTS = """
-import logging, sqlite3, subprocess, sys
+import logging, subprocess, sys
 import structlog
+from api_stub.sandbox import ledger
+from api_stub.sandbox.store import Store
 from structlog.testing import capture_logs
 from tests import leaks
 
@@ -96,10 +99,11 @@ def test_clean():
     structlog.get_logger().info("attempt.accepted", sender="482913")
 
 def test_log_file(tmp_path):
-    with sqlite3.connect(tmp_path / "sandbox.db") as store:
-        store.execute("CREATE TABLE requests (params TEXT)")
-        params = '{"To": ["+447400999888"], "Body": ["591827 is your code"]}'
-        store.execute("INSERT INTO requests VALUES (?)", [params])
+    store = Store(tmp_path / "sandbox.db")
+    store.add(sid="SM1", channel="sms", recipient="+447400999888", sender="", status="sent",
+              body="591827 is your code", params={})
+    ledger.opened(store, "sms.create", {"To": ["+447400999888"]})
+    store.close()
     (tmp_path / "worker.log").write_text('{"event": "a.b", "said": "591827"}\\n')
     (tmp_path / "relay.log").write_text("for 7400999888\\n")
 """
