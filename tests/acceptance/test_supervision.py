@@ -1,5 +1,6 @@
 """Processes that are killed, stopped and started again, on one data folder."""
 
+import json
 import os
 import signal
 import stat
@@ -14,6 +15,8 @@ import pytest
 from tests.acceptance.running import NUMBERS, PARTS, Up, until
 from tests.servers import must_have_broker
 from worker.embedded.processes import is_alive
+
+AWAY = ("broker.lost", "broker.restored")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,21 @@ def reached(up: Up, to: str) -> bool:
         return bool(up.inbox(to))
     except (httpx.TransportError, KeyError):
         return False
+
+
+def test_a_worker_says_that_the_broker_is_away(own: Up) -> None:
+    """Its log tells of the loss, and then of the return."""
+    log = own.root / "log" / "worker.log"
+    start = log.stat().st_size
+    os.kill(own.pid("broker"), signal.SIGKILL)
+    told = until(lambda: [e for e in _events(log, start) if e in AWAY][:2][1:], 30, "its return")
+    assert told == ["broker.restored"]
+    arrives(own)
+
+
+def _events(log: Path, start: int) -> list[str]:
+    lines = log.read_bytes()[start:].decode().splitlines()
+    return [json.loads(line)["event"] for line in lines if line.endswith("}")]
 
 
 def test_a_second_up_says_so(own: Up, tmp_path: Path) -> None:
