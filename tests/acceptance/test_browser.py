@@ -55,7 +55,7 @@ def evening(folder: Path) -> Iterator[Up]:
     if program() is None:
         missing(MISSING)
     must_have_broker()
-    running = Up(Path(tempfile.mkdtemp(dir=folder)), folder / "compiled")
+    running = Up(Path(tempfile.mkdtemp(dir=folder)))
     try:
         running.start()
         plausible.evening(running)

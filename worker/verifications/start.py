@@ -178,10 +178,10 @@ class Starting(Brought):
         """
         began = time.monotonic()
         with telling("start", channel=wanted.channel.value):
-            return self._start(account_sid, wanted, has_waited, began)
+            return self._start(account_sid, wanted, has_waited, also, began)
 
     def _start(
-        self, account_sid: str, wanted: Start, has_waited: bool, began: float
+        self, account_sid: str, wanted: Start, has_waited: bool, also: Also | None, began: float
     ) -> Verification:
         number = self._number(account_sid, wanted)
         indexes = self._keyring.number_indexes(number.e164)
