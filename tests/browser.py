@@ -5,10 +5,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pyotp
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+PASSWORD = "nine lives of a cat"
 MISSING = "no Chromium on PATH: install it (Debian, Ubuntu: apt-get install chromium)"
 # As root Chromium has no sandbox of its own; small machines have little shared memory.
 OPTIONS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--force-color-profile=srgb")
@@ -44,3 +46,20 @@ def complaints(page: Page) -> list[str]:
     page.on("console", note)
     page.on("pageerror", lambda error: heard.append(f"{page.url}: {error}"))
     return heard
+
+
+def enrolled(page: Page, link: str) -> str:
+    """Sign in by a new operator's link, and set up password and app; the app's key."""
+    page.goto(link)
+    page.get_by_role("button", name="Sign in").click()
+    page.goto("/console/account")
+    page.get_by_label("New password", exact=True).fill(PASSWORD)
+    page.get_by_label("New password again").fill(PASSWORD)
+    page.get_by_role("button", name="Set the password").click()
+    page.goto("/console/account")
+    page.get_by_role("button", name="Set it up").click()
+    secret = page.locator("code.copy").inner_text().replace(" ", "")
+    page.get_by_label("The code it shows now").fill(pyotp.TOTP(secret).now())
+    page.get_by_role("button", name="Confirm").click()
+    page.goto("/console/account")
+    return secret

@@ -17,12 +17,11 @@ from tests import plausible
 from tests.acceptance.console import new_link
 from tests.acceptance.running import Up, until
 from tests.acceptance.sdks.environments import EnvironmentMissingError, axe
-from tests.browser import MISSING, NARROW, WIDE, chromium, complaints, program
+from tests.browser import MISSING, NARROW, PASSWORD, WIDE, chromium, complaints, enrolled, program
 from tests.servers import missing, must_have_broker
 
 pytestmark = pytest.mark.timeout(300)  # the stack of its own is started once
 
-PASSWORD = "nine lives of a cat"
 GHANA = [f"+23324123{n:04}" for n in range(4600, 4603)]
 UGANDA = [f"+2567123456{n:02}" for n in range(10, 14)]
 STRICT = {"resultTypes": ["violations"]}
@@ -79,9 +78,11 @@ class SignedIn:
         context = browser.new_context(base_url=up.url, viewport=WIDE)
         page = context.new_page()
         self.heard = complaints(page)
-        secret = self._enrolled(page, new_link(up))
+        secret = enrolled(page, new_link(up))
+        page.goto("/console/account")
+        name = page.locator("h1").inner_text().partition(",")[0]
         page.get_by_role("button", name="Sign out").click()
-        page.get_by_label("Name").fill(self.name)
+        page.get_by_label("Name").fill(name)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_label("Code of your").fill(pyotp.TOTP(secret).at(int(time.time()) + 30))
         page.get_by_role("button", name="Sign in").click()
@@ -90,22 +91,6 @@ class SignedIn:
         self.phone = page.get_by_role("heading", name="Phones").is_visible()
         self.state = context.storage_state()
         context.close()
-
-    def _enrolled(self, page: Page, link: str) -> str:
-        page.goto(link)
-        page.get_by_role("button", name="Sign in").click()
-        page.goto("/console/account")
-        self.name = page.locator("h1").inner_text().partition(",")[0]
-        page.get_by_label("New password", exact=True).fill(PASSWORD)
-        page.get_by_label("New password again").fill(PASSWORD)
-        page.get_by_role("button", name="Set the password").click()
-        page.goto("/console/account")
-        page.get_by_role("button", name="Set it up").click()
-        secret = page.locator("code.copy").inner_text().replace(" ", "")
-        page.get_by_label("The code it shows now").fill(pyotp.TOTP(secret).now())
-        page.get_by_role("button", name="Confirm").click()
-        page.goto("/console/account")
-        return secret
 
 
 @pytest.fixture(scope="module")
