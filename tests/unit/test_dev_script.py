@@ -34,7 +34,7 @@ def test_help_names_every_command() -> None:
     """`./dev help` exits with 0 and names every command."""
     done = dev("help")
     assert done.returncode == 0
-    words = ("up", "cli", "test", "mutants", "bench", "chaos", "lock")
+    words = ("up", "cli", "test", "mutants", "bench", "chaos", "shots", "lock")
     assert all(f"\n  {word} " in done.stdout for word in words)
 
 
