@@ -181,9 +181,10 @@ def pytest_configure() -> None:
     configure, capture = structlog.configure, structlog.testing.capture_logs
     parse = phone.parse
 
-    def configured(processors: Iterable[Any], **options: Any) -> None:
+    def configured(processors: Iterable[Any] | None = None, **options: Any) -> None:
         # A logger that is kept would go on as the first test wanted it.
-        configure([_seen, *processors], **(options | {"cache_logger_on_first_use": False}))
+        options["cache_logger_on_first_use"] = False
+        configure(None if processors is None else [_seen, *processors], **options)
 
     def parsed(*given: Any) -> phone.Phone:
         number = parse(*given)
