@@ -141,6 +141,9 @@ SCHEMAS: dict[str, Any] = {
     "Blocks": _keys("blocks:objects"),
     "Jobs": _keys("jobs:objects"),
     "Audit": _keys("entries:objects"),
+    "Operators": _keys("operators:objects"),
+    "Workers": _keys("workers:objects"),
+    "Hooks": _keys("hooks:objects"),
 }
 ERROR = {"$ref": "#/components/schemas/Error"}
 
@@ -174,6 +177,9 @@ _RESOURCES = {
     "blocks": ("Blocks", "", ""),
     "bulk": ("BulkJob", "", "Outcome"),
     "audit": ("Audit", "", ""),
+    "operators": ("Operators", "", "Outcome"),
+    "workers": ("Workers", "", ""),
+    "webhooks": ("Hooks", "", ""),
 }
 _PICTURE = re.compile(r"/QrCode\.(svg|png)")
 _MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
