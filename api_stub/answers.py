@@ -122,7 +122,7 @@ SCHEMAS: dict[str, Any] = {
         webhook_url:text webhook_method:text {_DATES} url:text"""
     ),
     "Live": _keys("status:text"),
-    "Ready": _keys("status:text checks:object open_circuits:texts"),
+    "Ready": _keys("status:text checks:object open_circuits:texts quiet_workers:texts"),
     "BulkJob": {"type": "object", "required": ["sid", "verb", "state", "total"]},
     "Outcome": {
         "type": "object",
@@ -134,6 +134,7 @@ SCHEMAS: dict[str, Any] = {
             "before": {"type": ["object", "null"]},
             "after": {"type": ["object", "null"]},
             "number": _TEXT,
+            "link": _TEXT,
         },
         "additionalProperties": False,
     },
@@ -177,7 +178,7 @@ _RESOURCES = {
     "blocks": ("Blocks", "", ""),
     "bulk": ("BulkJob", "", "Outcome"),
     "audit": ("Audit", "", ""),
-    "operators": ("Operators", "", "Outcome"),
+    "operators": ("Operators", "", ""),
     "workers": ("Workers", "", ""),
     "webhooks": ("Hooks", "", ""),
 }

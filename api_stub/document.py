@@ -46,6 +46,7 @@ _FURTHER = {
     ("delete", "/v2/SafeList/Numbers/{number}"): ("400",),
     ("post", "/operator/v1/retry"): ("429",),
     ("post", "/operator/v1/resend"): ("429",),
+    ("post", "/operator/v1/senders/test"): ("429",),
 }
 
 

@@ -52,7 +52,7 @@ def test_a_lost_claim_leaves_the_next_one_alone(parts: Sendcode, service: Servic
     claim(parts, sid)
     now = delivery(parts, sid)
     parts.dispatch._failed(late, "late")
-    parts.dispatch._later(late, "late", 1, doubt=1)
+    parts.dispatch._again(late, "late", 1, doubt=1)
     parts.dispatch._accepted(late, "main", Accepted("SM1", "queued"))
     assert delivery(parts, sid) == now
 
@@ -66,7 +66,7 @@ def test_a_refusal_after_a_receipt_changes_nothing(parts: Sendcode, service: Ser
         sid, provider="twilio", provider_sid="SM1", status="delivered", words=MESSAGE_STATUSES
     )
     parts.dispatch._failed(job, "late")
-    parts.dispatch._later(job, "late", 1, doubt=1)
+    parts.dispatch._again(job, "late", 1, doubt=1)
     assert delivery(parts, sid).state == "delivered"
 
 

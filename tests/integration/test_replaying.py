@@ -10,17 +10,16 @@ from tests.helpers import code_of, count
 from tests.integration.conftest import ACCOUNT
 from tests.integration.doors import door
 from tests.integration.operating import ANN, audited, start
+from tests.integration.receiving import Receiver
 from tests.integration.test_console import signed_in, token
 from tests.integration.test_console_actions import confirm
-from tests.integration.test_webhooks import Receiver, make_due, receiver
+from tests.integration.test_webhooks import make_due
 from tests.pages import Page
 from worker.errors import ActionRefusedError, InvalidParameterError, NotFoundError
 from worker.operators import Role
 from worker.services import Service
 from worker.verifications import Verification
 from worker.wiring import Sendcode
-
-__all__ = ["receiver"]
 
 
 @pytest.fixture
