@@ -90,8 +90,11 @@ def common(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMa
     return line
 
 
-def configure(settings: Settings) -> None:
-    """Send structlog and the standard library's loggers to stderr in one format."""
+def configure(settings: Settings, quiet: bool = False) -> None:
+    """Send structlog and the standard library's loggers to stderr in one format.
+
+    :param quiet: for somebody who reads what a command answers: no line, unless a level is set
+    """
     shared: list[Any] = [
         common,
         structlog.processors.add_log_level,
@@ -100,7 +103,8 @@ def configure(settings: Settings) -> None:
     console = settings.log_format == "console" or (
         settings.log_format == "auto" and sys.stderr.isatty()
     )
-    level = getattr(logging, settings.log_level.upper())
+    quiet = quiet and "log_level" not in settings.model_fields_set
+    level = logging.CRITICAL if quiet else getattr(logging, settings.log_level.upper())
     _processors[:] = [*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
     structlog.configure(
         processors=_processors,

@@ -4,13 +4,12 @@ import itertools
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 
+from tests.acceptance import commands
 from tests.acceptance.running import Up
 from tests.pages import Page
 
@@ -101,23 +100,7 @@ class Console:
 def new_link(up: Up) -> str:
     """The link of a new admin."""
     name = f"admin{next(_NUMBERS)}"
-    words = (
-        "worker.cli",
-        "operators",
-        "add",
-        name,
-        "--role",
-        "admin",
-        "--link",
-        "--reason",
-        "tests",
-    )
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", *words],
-        env=up.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return done.stdout.strip()
+    words = ("operators", "add", name, "--role", "admin", "--link", "--reason", "tests")
+    code, output, errors = commands.run(words, up.environment)
+    assert code == 0, errors
+    return output.strip()

@@ -13,6 +13,7 @@ import httpx
 import pyotp
 import pytest
 
+from tests.acceptance import commands
 from tests.acceptance.running import Up, until, wrong
 from worker.webhooks import sign
 
@@ -26,16 +27,7 @@ def run(up: Up, *words: str, stdin: str = "", **settings: str) -> tuple[int, str
     """The command's exit code, output and errors."""
     if words[0] == "send" and "--service" not in words:  # other tests have made services, too
         words = (*words, "--service", up.account["SENDCODE_SERVICE_SID"])
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "worker.cli", *words],
-        env=up.environment | settings,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
+    return commands.run(words, up.environment | settings, stdin)
 
 
 def result(up: Up, *words: str, code: int = DONE, stdin: str = "") -> Any:

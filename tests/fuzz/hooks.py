@@ -44,7 +44,7 @@ BEYOND_A_SCHEMA = {
     "Fallback": "a plan has a grammar of its own",
     "Scopes": "words in a list",
     **dict.fromkeys(("Sid", "Reason", "Kind", "Name", "State", "Sender"), "an operator's words"),
-    "Error": "an operator's words",
+    **dict.fromkeys(("Error", "name"), "an operator's words"),
     **dict.fromkeys(("Channel", "Verb", "Until", "Within", "Country"), "an operator's words"),
 }
 # What Twilio refuses with a 400 of its own for another reason than a value.

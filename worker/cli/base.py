@@ -104,14 +104,17 @@ def main(context: click.Context, as_json: bool) -> None:
     context.obj = as_json
 
 
-def load_settings() -> Settings:
+def load_settings(quiet: bool = False) -> Settings:
     settings = settings_module.current()
-    logs.configure(settings)
+    logs.configure(settings, quiet)
     return settings
 
 
-def parts() -> Sendcode:
-    return Sendcode(load_settings())
+def parts(quiet: bool = True) -> Sendcode:
+    """
+    :param quiet: the command says itself what came of it, and the log does not
+    """
+    return Sendcode(load_settings(quiet))
 
 
 def _json_wanted() -> bool:

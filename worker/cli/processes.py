@@ -23,7 +23,7 @@ from worker.wiring import Sendcode
 @json_option
 def migrate(down: bool, yes: bool) -> None:
     """Bring the database to this version."""
-    ours = parts()
+    ours = parts(quiet=False)
     if down:
         if not yes:
             click.confirm("This drops every table. Go on?", abort=True)
@@ -76,7 +76,7 @@ def relay() -> None:
     """Run the relay: re-publish due deliveries, recover, expire and purge."""
     from worker.relay import Relay
 
-    ours = parts()
+    ours = parts(quiet=False)
     _require_migrated(ours)
     logs.told_settings(ours.settings, "relay")
     _ = ours.celery
@@ -120,7 +120,7 @@ def _is_loopback(host: str) -> bool:
 @click.option("--processes", default=1, show_default=True)
 def api(host: str, port: int, processes: int) -> None:
     """Run the HTTP doors."""
-    ours = parts()
+    ours = parts(quiet=False)
     _require_migrated(ours)
     _require_password(ours, host)
     import uvicorn
