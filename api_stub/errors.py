@@ -201,6 +201,8 @@ def translate(request: Request, error: Exception) -> ApiError:
                 "A request with this Idempotency-Key is being answered",
                 headers={"Retry-After": "1"},
             )
+        case ConflictError(kind="operator"):
+            return ApiError(409, 20409, "An operator of this name exists already")
         case ConflictError():
             code, message = _CONFLICTS[error.kind]
             return ApiError(400, code, message)

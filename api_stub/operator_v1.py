@@ -44,7 +44,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "which": {"type": "string", "enum": list(Which)},
     "role": {"type": "string", "enum": list(Role)},
     "verb": {"type": "string", "enum": list(VERBS)},
-    "requests": {"type": "array", "items": TEXT, "maxItems": MOST_CHOSEN},
+    "requests": {"type": "array", "items": TEXT, "minItems": 1, "maxItems": MOST_CHOSEN},
 }
 
 

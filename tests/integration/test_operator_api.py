@@ -170,6 +170,14 @@ def test_bad_input_changes_nothing(parts: Sendcode, verb: str, body: dict[str, A
     assert audited(parts) == []
 
 
+def test_a_name_is_given_once(parts: Sendcode) -> None:
+    """An operator whose name another has, in any case, is refused and not made."""
+    done(door(parts), "operators", name="zoe", role="viewer")
+    answer = post(door(parts), "operators", name="Zoe", role="admin")
+    assert (answer.status_code, answer.json()["code"]) == (409, 20409)
+    assert [one.role.value for one in parts.operators.all()] == ["viewer"]
+
+
 def test_only_an_admin_acts(parts: Sendcode, service: Service) -> None:
     """A key without the scope admin may look at pauses and act on nothing."""
     key, secret = parts.api_keys.create(ACCOUNT, "dashboard", ["read", "start", "check"])
