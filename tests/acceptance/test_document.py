@@ -22,6 +22,7 @@ def own(folder: Path) -> Iterator[Up]:
         running.close()
 
 
+@pytest.mark.timeout(300)
 def test_generated_requests_are_answered_as_the_document_says(own: Up, tmp_path: Path) -> None:
     """Some hundred requests, good and bad, get a status, headers and a body that the document
     has, and none gets a 500. `python -m tests.fuzz` sends 20,000.

@@ -32,6 +32,7 @@ CONSOLE = {
     "blocks": "/blocks",
     "bulk": "/bulk",
     "job": "/bulk/{job}",
+    "webhooks": "/webhooks",
     "audit": "/audit",
     "settings": "/settings",
     "operators": "/operators",
@@ -48,7 +49,7 @@ def main(words: list[str]) -> int:
         sys.stderr.write(f"shots: {MISSING}\n")
         return 1
     base = Path(tempfile.mkdtemp(prefix="sc-", dir="/tmp"))
-    up = Up(base, Path(sys.prefix) / "compiled")
+    up = Up(base)
     try:
         up.start()
         _take(up, asked.only, asked.into)

@@ -23,7 +23,7 @@ TALLEST = 1400  # pixels of a picture
 @contextmanager
 def opened(up: Up) -> Iterator[BrowserContext]:
     """A browser in which an admin is signed in."""
-    link = command(up, "operators", "add", "ann", "--role", "admin", "--link")
+    link = command(up, "operators", "add", "ann", "--role", "admin", "--link", "--reason", "setup")
     with chromium() as browser:
         context = browser.new_context(base_url=up.url, locale="en-GB", timezone_id="UTC")
         page = context.new_page()
