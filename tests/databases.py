@@ -22,6 +22,8 @@ _OTHERS = (
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
 
+_PLANNED = "SELECT FROM pg_stats WHERE schemaname = 'public' LIMIT 1"
+
 
 class Databases:
     """Lends an empty database of a dialect; `lend` is for one test, `make` for good."""
@@ -55,17 +57,21 @@ class Databases:
         url = self._free.pop() if self._free else self.make(dialect)
         yield url
         try:
-            self._empty(url)
+            as_new = self._empty(url)
         except psycopg.errors.UndefinedTable:  # a test took one away
-            self._server.drop(url.rsplit("/", 1)[-1])
-        else:
+            as_new = False
+        if as_new:
             self._free.append(url)
+        else:
+            self._server.drop(url.rsplit("/", 1)[-1])
 
-    def _empty(self, url: str) -> None:
+    def _empty(self, url: str) -> bool:
+        """Whether it is like a new one then: not where its planner knows of rows that were."""
         plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
         with psycopg.connect(plain, autocommit=True, connect_timeout=5) as connection:
             connection.execute(_OTHERS)
             connection.execute(self._emptied)
+            return connection.execute(_PLANNED).fetchone() is None
 
 
 def _emptied() -> sql.Composed:

@@ -19,7 +19,13 @@ from worker.embedded.postgres_binaries import find_binaries, other_user, reachab
 from worker.embedded.processes import StartError, dies_with_parent, wait_for
 
 GIVEN = "SENDCODE_TEST_DATABASE_URL"
-FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_wal_size=4GB")
+FAST = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "max_wal_size=4GB",
+    "autovacuum=off",
+)
 DURABLE = ("fsync=on", "synchronous_commit=on")
 USER = "postgres"
 
