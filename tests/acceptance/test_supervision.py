@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +24,7 @@ AWAY = ("broker.lost", "broker.restored")
 def own(folder: Path) -> Iterator[Up]:
     """A data folder that these tests alone treat badly."""
     must_have_broker()
-    base = folder / "own"
-    base.mkdir()
-    running = Up(base, SENDCODE_LEASE_SECONDS="15")
+    running = Up(Path(tempfile.mkdtemp(dir=folder)), SENDCODE_LEASE_SECONDS="15")
     try:
         running.start()
         yield running
