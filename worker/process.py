@@ -98,8 +98,8 @@ def _watch(
     broker = redis_client(settings)
     watchdog = Watchdog(broker, queues, settings.worker_slots)
     duty = Duty(
-        quiet=lambda: _rest(worker, queues, watchdog),
-        work=lambda: _go_on(worker, queues, watchdog),
+        quiet=lambda: _take(worker, queues, watchdog, wanted=False),
+        work=lambda: _take(worker, queues, watchdog, wanted=True),
         stop=lambda: os.kill(os.getpid(), signal.SIGTERM),
     )
     signals.task_prerun.connect(lambda **_: watchdog.job_began(), weak=False)
@@ -161,31 +161,20 @@ def _announce(
         presence.leave(broker, name)
 
 
-# The consumer is touched in its own thread. While it connects anew it has no queues to cancel, and
-# begins with those that are selected then.
+def _take(worker: Any, queues: Sequence[str], watchdog: Watchdog, wanted: bool) -> None:
+    """Take messages, or none any more.
 
+    The consumer is touched in its own thread. While it connects anew it has no queues to cancel,
+    and begins with those that are selected then.
+    """
+    watchdog.resting = not wanted
+    known = worker.app.amqp.queues
+    (known.select if wanted else known.deselect)(list(queues))
 
-def _rest(worker: Any, queues: Sequence[str], watchdog: Watchdog) -> None:
-    """Take no message any more."""
-    watchdog.resting = True
-    worker.app.amqp.queues.deselect(list(queues))
-
-    def cancel() -> None:
-        if worker.consumer.task_consumer is not None:
+    def turn() -> None:
+        consumer = worker.consumer
+        if consumer.task_consumer is not None:
             for name in queues:
-                worker.consumer.cancel_task_queue(name)
+                (consumer.add_task_queue if wanted else consumer.cancel_task_queue)(name)
 
-    worker.consumer.call_soon(cancel)
-
-
-def _go_on(worker: Any, queues: Sequence[str], watchdog: Watchdog) -> None:
-    """Take messages again."""
-    watchdog.resting = False
-    worker.app.amqp.queues.select(list(queues))
-
-    def consume() -> None:
-        if worker.consumer.task_consumer is not None:
-            for name in queues:
-                worker.consumer.add_task_queue(name)
-
-    worker.consumer.call_soon(consume)
+    worker.consumer.call_soon(turn)

@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from worker import __version__, celery_app, factors, metrics
+from worker import __version__, celery_app, factors, logs, metrics
 from worker.db import Database, now_ms, then_ms
 from worker.fallback import Fallback
 from worker.holds import Holds
@@ -280,7 +280,7 @@ class Relay:
                 connection.execute(_HINT, {"b_sids": [row.sid for row in due]})
         size = 1 + len(due) // SHARED_FROM  # a backlog shares its messages
         for some in (due[i : i + size] for i in range(0, len(due), size)):
-            now = some[0].now + int((time.monotonic() - clock) * 1000)
+            now = some[0].now + logs.ms_since(clock)
             life = max(1, (max(row.expires_at for row in some) - now) // 1000)
             if not self._publish(queue, [row.sid for row in some], life, now):
                 break  # a broker that hangs would hold us at each one; they are hinted again

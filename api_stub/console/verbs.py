@@ -11,6 +11,7 @@ from worker.holds import PauseKind
 from worker.operations import Operations, Outcome
 from worker.operations.forcing import HOUR
 from worker.operators import Role
+from worker.operators.words import one_spelling
 from worker.records import Filters
 
 Given = Mapping[str, str]
@@ -81,7 +82,7 @@ def _bulk(ops: Operations, by: Operator, given: Given, rest: dict[str, Any]) -> 
 
 def _another(by: Operator, given: Given) -> str:
     """The name of an operator who is not the one who acts."""
-    name = given["name"].strip().lower()
+    name = one_spelling(given["name"])
     if name == by.name:
         text = "Another admin has to do this to you, or the command line."
         raise ActionRefusedError("yourself", text)

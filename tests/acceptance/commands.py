@@ -6,6 +6,7 @@ a command costs, and the tests run hundreds.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -62,8 +63,6 @@ def _serve() -> None:
 
 
 def _become(job: Mapping[str, list[str]]) -> None:
-    import signal
-
     signal.alarm(SECONDS)
     os.environ.clear()
     os.environ.update(job["env"])

@@ -1,8 +1,5 @@
 """`sendcode doctor`: is everything as it must be, and what to do where it is not."""
 
-import base64
-import hashlib
-import hmac
 import shutil
 import sys
 import time
@@ -20,6 +17,7 @@ from worker import migrations
 from worker.cli.base import FAILED, UNREACHABLE, json_option, main, output, parts
 from worker.db import now_ms
 from worker.errors import OutcomeUnknownError
+from worker.factor_telling import FORM, SIGNATURE, sign
 from worker.providers.http import NotSentError, PooledHttpClient
 from worker.senders import Sender
 from worker.standing import HEARTBEAT
@@ -151,12 +149,7 @@ def _callbacks(ours: Sendcode) -> str:
         "MessageSid": f"SM{'0' * 32}",
         "MessageStatus": "sent",
     }
-    signed = url + "".join(name + form[name] for name in sorted(form))
-    digest = hmac.digest(sender.auth_token.encode(), signed.encode(), hashlib.sha1)
-    headers = {
-        "Content-Type": "application/x-www-form-urlencoded",
-        "X-Twilio-Signature": base64.b64encode(digest).decode(),
-    }
+    headers = {"Content-Type": FORM, SIGNATURE: sign(sender.auth_token, url, form)}
     status = _ask(ours, "POST", url, data=form, headers=headers)
     if status == 403:
         raise ProblemError("refused (403): a proxy changes the address, or another key signs")

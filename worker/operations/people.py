@@ -7,7 +7,7 @@ from worker.audit import Operator as By
 from worker.audit import clean_reason
 from worker.operations.words import Outcome, Result, acting, done_or_would, require_admin
 from worker.operators import Operators
-from worker.operators.words import Change
+from worker.operators.words import Change, one_spelling
 
 
 class People:
@@ -54,7 +54,7 @@ class People:
         _require(by)
         reason = clean_reason(reason)
         key = self._room.make_link(name, by, reason, dry_run)
-        target = f"operator {name.strip().lower()}"
+        target = f"operator {one_spelling(name)}"
         key_or_none = None if dry_run else key
         return Outcome("operator.link", target, done_or_would(dry_run), link=key_or_none)
 
@@ -99,5 +99,5 @@ def _changed(
     _require(by)
     change = act(clean_reason(reason))
     result = done_or_would(dry_run) if change.changed else Result.UNCHANGED
-    target = f"operator {name.strip().lower()}"
+    target = f"operator {one_spelling(name)}"
     return Outcome(action, target, result, change.before, change.after if change.changed else None)

@@ -16,7 +16,15 @@ from worker.factors.words import Config
 from worker.models import new_sid
 from worker.operators.passwords import hashed, matches
 from worker.operators.tries import Tries
-from worker.operators.words import Change, Operator, Role, check_name, check_password, check_role
+from worker.operators.words import (
+    Change,
+    Operator,
+    Role,
+    check_name,
+    check_password,
+    check_role,
+    one_spelling,
+)
 from worker.resealing import reseal
 from worker.sign_in_tables import operator_links, operator_sessions, operators
 
@@ -87,7 +95,7 @@ class Accounts:
         """
         with self._db.statement() as connection:
             row = connection.execute(
-                select(operators).where(_o.name == name.strip().lower())
+                select(operators).where(_o.name == one_spelling(name))
             ).mappings()
             found = row.one_or_none()
         if found is None:
@@ -161,7 +169,7 @@ class Accounts:
     ) -> Change:
         with self._db.begin() as connection:
             admins = set(connection.execute(_ADMINS).scalars())
-            row = connection.execute(_ROW, {"name": name.strip().lower()}).one_or_none()
+            row = connection.execute(_ROW, {"name": one_spelling(name)}).one_or_none()
             if row is None:
                 raise NotFoundError("operator")
             before = {"role": row.role, "disabled": row.disabled_at is not None}
@@ -329,7 +337,7 @@ def note(
 ) -> None:
     """Write down who changed an operator."""
     if by is not None:
-        target = f"operator {name.strip().lower()}"
+        target = f"operator {one_spelling(name)}"
         write_down(connection, by, f"operator.{action}", target, reason, before, after)
 
 

@@ -16,7 +16,14 @@ from worker.models import new_sid
 from worker.operators.accounts import UNASKED, Accounts, note, read
 from worker.operators.passwords import matches
 from worker.operators.tries import Tries
-from worker.operators.words import IDLE_LIFE, LINK_LIFE, SEEN_STEP, SESSION_LIFE, Session
+from worker.operators.words import (
+    IDLE_LIFE,
+    LINK_LIFE,
+    SEEN_STEP,
+    SESSION_LIFE,
+    Session,
+    one_spelling,
+)
 from worker.sign_in_tables import operator_links, operator_sessions, operators
 
 log = structlog.get_logger()
@@ -96,7 +103,7 @@ class Operators(Accounts):
 
         :raises SignInRefusedError: wrong, or tried too often (then with `retry_after`)
         """
-        name = name.strip().lower()[:64]
+        name = one_spelling(name)[:64]
         tries = Tries(self._db)
         tries.take(name, address)
         with self._db.statement() as connection:

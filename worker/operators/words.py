@@ -73,11 +73,16 @@ class Session:
         return self.operator.has_password and not self.operator.has_totp
 
 
+def one_spelling(name: str) -> str:
+    """An operator's name as it is kept and looked for."""
+    return name.strip().lower()
+
+
 def check_name(given: str) -> str:
     """
     :raises InvalidParameterError: says what a name is made of
     """
-    name = given.strip().lower()
+    name = one_spelling(given)
     if not _NAME.fullmatch(name):
         raise InvalidParameterError(
             "name", "a letter, then up to 31 letters, digits, dots, dashes or underscores"

@@ -261,7 +261,7 @@ class Starting(Brought):
         row, sent = written
         metrics.accepted(wanted.channel, number.country)
         queue = queue_of(wanted.channel, lane)
-        now = sent[-1].created_at + int((time.monotonic() - clock) * 1000)
+        now = sent[-1].created_at + logs.ms_since(clock)
         life = max(1, (row["expires_at"] - now) // 1000)
         with tracing.span("start", row["sid"], since=clock, channel=wanted.channel):
             self._publish(queue, [sent[-1].sid], life, now)
