@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, create_engine, event
+from sqlalchemy import BigInteger, Connection, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
+    DBAPIError,
     InterfaceError,
     InternalError,
     OperationalError,
@@ -109,6 +110,36 @@ class Database:
     def statement(self) -> Iterator[Connection]:
         with self.single.connect() as connection:
             yield connection
+
+    @contextmanager
+    def driver(self) -> Iterator[PoolProxiedConnection]:
+        """The driver's own connection, where each statement is its own transaction. Its errors
+        are raised as SQLAlchemy's; a lost connection takes its pool along, since what ends one ends
+        them all.
+
+        :raises sqlalchemy.exc.DBAPIError: its kinds as from SQLAlchemy, see `UNAVAILABLE`
+        """
+        dialect = self.single.dialect
+        kind = dialect.dbapi.Error  # type: ignore[union-attr]
+        connection = self.single.raw_connection()
+        try:
+            yield connection
+        except kind as error:
+            lost = dialect.is_disconnect(error, connection.driver_connection, None)
+            if lost:
+                connection.invalidate(error)
+                self.single.dispose()
+            raise DBAPIError.instance(
+                None,
+                None,
+                error,
+                kind,
+                hide_parameters=True,
+                connection_invalidated=lost,
+                dialect=dialect,
+            ) from None
+        finally:
+            connection.close()
 
     def insert(self, table: Table) -> Any:
         """The dialect's INSERT, which has `on_conflict_do_nothing` on both."""

@@ -59,7 +59,7 @@ from worker.settings import Settings
 from worker.standing import Standing
 from worker.templates import Templates
 from worker.verifications import Start, Verification, Verifications
-from worker.verifications.start import Also
+from worker.verifications.writing import Also
 from worker.webhooks import Webhooks
 
 log = structlog.get_logger()

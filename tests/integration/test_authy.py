@@ -14,7 +14,7 @@ from tests.acceptance.authenticator import read_picture
 from tests.helpers import at_once, code_of, count, let_time_pass, waiting, wrong_code
 from tests.integration.conftest import ACCOUNT
 from tests.integration.doors import MEGABYTE, TOKEN
-from tests.integration.test_range_limits import listen
+from tests.integration.hearing import listen
 from worker.authy import BadUser, UserRow, users
 from worker.authy.users import IDS
 from worker.db import now_ms

@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from api_stub.app import create_app
 from tests.helpers import at_once, code_of, delivery, let_time_pass, wrong_code
+from tests.integration.breaking import away
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.standin import Standin
 from worker.codes import Keyring
@@ -48,7 +49,7 @@ def rows(parts: Sendcode, query: str) -> list[Any]:
 # Guessing and consuming
 
 
-@pytest.mark.parametrize("door", ["begin", "statement"])
+@pytest.mark.parametrize("door", ["begin", "driver"])
 @pytest.mark.parametrize("right", [True, False])
 def test_a_check_that_dies_tells_nothing(
     parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch, door: str, right: bool
@@ -56,9 +57,6 @@ def test_a_check_that_dies_tells_nothing(
     """A check that the database breaks off is an error, right or wrong: no guess for free."""
     code = code_of(parts, start(parts, service).sid)
     check(parts, service, wrong_code(code))  # from now on both kinds take the same way
-
-    def away() -> None:
-        raise OperationalError("UPDATE", {}, Exception("away"))
 
     monkeypatch.setattr(parts.db, door, away)
     with pytest.raises(OperationalError):
@@ -177,7 +175,7 @@ def test_a_code_with_leading_zeros_is_a_string(
     """A code like 004217 is approved as it is; as a number, or without its zeros, it is not."""
     salts = (n.to_bytes(16) for n in range(100_000))
     salt = next(s for s in salts if parts.keyring.derive_code("k1", s, 6).startswith("00"))
-    monkeypatch.setattr("worker.verifications.start.new_salt", lambda: salt)
+    monkeypatch.setattr("worker.verifications.writing.new_salt", lambda: salt)
     code = code_of(parts, start(parts, service).sid)
     with pytest.raises(InvalidParameterError):
         check(parts, service, int(code))

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 
 from tests.helpers import at_once, code_of, count, delivery, let_time_pass
+from tests.integration.breaking import away
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.standin import Standin
 from worker.errors import ProviderError
@@ -92,7 +91,7 @@ def test_nothing_is_sent_after_the_codes_life(
     assert provider.sent == []
 
 
-@pytest.mark.kills("claim-ignores-verification")
+@pytest.mark.kills("claim-ignores-verification", "claim-in-one-ignores-verification")
 def test_nothing_is_sent_after_the_verification_ended(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -381,15 +380,10 @@ def test_a_known_outcome_survives_a_database_that_was_away(
     _, sid = first(parts, service)
     job = parts.dispatch._rows.claim(sid, None, "main", "main")
     assert job is not None
-    whole = parts.db.statement
-    failures = iter([True, True])
-
-    def flaky() -> Any:
-        if next(failures, False):
-            raise OperationalError("UPDATE", {}, Exception("away"))
-        return whole()
-
-    monkeypatch.setattr(parts.db, "statement", flaky)
+    whole = parts.db.driver
+    failures = [away, away]
+    monkeypatch.setattr(parts.db, "driver", lambda: (failures.pop() if failures else whole)())
     parts.dispatch._accepted(job, "main", Accepted("SM1", "queued"))
     monkeypatch.undo()
+    assert not failures
     assert delivery(parts, sid).state == "accepted"

@@ -10,9 +10,9 @@ from fastapi.testclient import TestClient
 from tests.helpers import count
 from tests.integration.conftest import ACCOUNT
 from tests.integration.doors import door
+from tests.integration.hearing import listen
 from tests.integration.test_authy import ask, key_of, new_user
 from tests.integration.test_authy import door as authy_door
-from tests.integration.test_range_limits import listen
 from tests.unit.test_routes import AUTHY, SCOPES
 from worker.models import metadata
 from worker.wiring import Sendcode

@@ -37,7 +37,7 @@ def resume(parts: Sendcode, kind: str, name: str) -> None:
     parts.operations.pauses.resume(ANN, kind, name, "it is over")
 
 
-@pytest.mark.kills("paused-is-claimed")
+@pytest.mark.kills("paused-is-claimed", "paused-is-claimed-in-one")
 @pytest.mark.parametrize(("kind", "name"), [COUNTRY, CHANNEL, ("queue", "sms"), ("sender", "main")])
 def test_what_is_paused_is_kept_and_goes_out_at_resume(
     parts: Sendcode, service: Service, provider: Standin, kind: str, name: str
@@ -54,7 +54,7 @@ def test_what_is_paused_is_kept_and_goes_out_at_resume(
     assert len(provider.sent) == 1
 
 
-@pytest.mark.kills("paused-is-claimed")
+@pytest.mark.kills("paused-is-claimed", "paused-is-claimed-in-one")
 def test_a_pause_of_one_country_stops_no_other(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:

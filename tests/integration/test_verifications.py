@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from api_stub.verify_v2 import shapes
 from tests.helpers import at_once, code_of, count, let_time_pass, waiting, wrong_code
+from tests.integration.breaking import break_writes_of_starts
 from tests.integration.conftest import ACCOUNT, NUMBER
 from worker import logs
 from worker.errors import (
@@ -389,16 +390,11 @@ def test_starts_that_wrote_nothing_burn_no_limit(
     parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Starts that failed in the database leave every limit as it was."""
-    whole = parts.db.begin
-
-    def away() -> None:
-        raise OperationalError("INSERT", {}, Exception("away"))
-
-    monkeypatch.setattr(parts.db, "begin", away)
+    break_writes_of_starts(parts, monkeypatch)
     for _ in range(7):
         with pytest.raises(OperationalError):
             start(parts, service)
-    monkeypatch.setattr(parts.db, "begin", whole)
+    monkeypatch.undo()
     for _ in range(5):
         start(parts, service)
 

@@ -107,14 +107,14 @@ MUTANTS = (
     _mutant(
         "claim-ignores-state",
         ROWS,
-        "        _d.state == DeliveryState.QUEUED,\n        _d.next_try_at",
-        "        _d.next_try_at",
+        "    _d.state == DeliveryState.QUEUED,\n    _d.next_try_at",
+        "    _d.next_try_at",
         DISPATCH + "test_a_job_run_many_times_sends_once",
     ),
     _mutant(
         "claim-ignores-next-try",
         ROWS,
-        "        _d.next_try_at <= now_ms(),\n",
+        "    _d.next_try_at <= now_ms(),\n",
         "",
         DISPATCH + "test_refusals_are_final_or_retried_by_kind",
         MODEL,
@@ -122,8 +122,8 @@ MUTANTS = (
     _mutant(
         "claim-ignores-acceptance",
         ROWS,
-        "        _d.accepted_at.is_(None),\n        exists",
-        "        exists",
+        "    _d.accepted_at.is_(None),\n)",
+        ")",
         GUARDS + "test_what_was_accepted_is_not_claimed",
     ),
     _mutant(
@@ -202,8 +202,8 @@ MUTANTS = (
     _mutant(
         "same-request-is-two",
         "worker/verifications/start.py",
-        "        if known:\n",
-        "        if False:\n",
+        "        if known := self._answered(account_sid, wanted.request_id, fingerprints):\n",
+        "        if known := None:\n",
         GUARDS + "test_a_repeat_is_answered_whatever_became_of_it",
     ),
     _mutant(
@@ -223,7 +223,7 @@ MUTANTS = (
     _mutant(
         "doubt-goes-to-another-sender",
         ROWS,
-        "            (_d.doubts > 0, _d.sender),\n",
+        "        (_d.doubts > 0, _d.sender),\n",
         "",
         SENDERS + "test_a_sender_taken_out_of_the_settings_is_no_blind_resend",
     ),
@@ -252,8 +252,8 @@ MUTANTS = (
     _mutant(
         "claim-ignores-life",
         ROWS,
-        "        _d.expires_at > now_ms() + MARGIN,\n",
-        "",
+        "    _d.expires_at > now_ms() + MARGIN,\n    _d.accepted",
+        "    _d.accepted",
         DISPATCH + "test_a_dying_code_is_not_claimed",
     ),
     _mutant(
@@ -273,9 +273,16 @@ MUTANTS = (
     _mutant(
         "claim-ignores-verification",
         ROWS,
-        "        _d.accepted_at.is_(None),\n        exists().where(_v.sid == _d.verification_sid,"
+        "        *_CLAIMABLE,\n        exists().where(_v.sid == _d.verification_sid,"
         " _v.status == PENDING),\n",
-        "        _d.accepted_at.is_(None),\n",
+        "        *_CLAIMABLE,\n",
+        DISPATCH + "test_nothing_is_sent_after_the_verification_ended",
+    ),
+    _mutant(
+        "claim-in-one-ignores-verification",
+        ROWS,
+        "        _v.status == PENDING,\n        _s.sid",
+        "        _s.sid",
         DISPATCH + "test_nothing_is_sent_after_the_verification_ended",
     ),
     _mutant(
@@ -325,7 +332,7 @@ MUTANTS = (
     ),
     _mutant(
         "start-ignores-the-guard",
-        "worker/verifications/start.py",
+        "worker/verifications/admission.py",
         'if row["disabled_at"] is not None:',
         "if False:",
         VERIFICATIONS + "test_hundred_failures_disable_until_enabled",
@@ -489,10 +496,25 @@ MUTANTS = (
     _mutant(
         "paused-is-claimed",
         ROWS,
-        "CLAIM.where(held.free()) if held.holds else CLAIM",
+        "CLAIM.where(held.free())",
         "CLAIM",
         PAUSES + "test_what_is_paused_is_kept_and_goes_out_at_resume",
         PAUSES + "test_a_pause_of_one_country_stops_no_other",
+    ),
+    _mutant(
+        "paused-is-claimed-in-one",
+        ROWS,
+        "if self._in_one is None or held.holds:",
+        "if self._in_one is None:",
+        PAUSES + "test_what_is_paused_is_kept_and_goes_out_at_resume",
+        PAUSES + "test_a_pause_of_one_country_stops_no_other",
+    ),
+    _mutant(
+        "a-dead-pool-is-kept",
+        "worker/db.py",
+        "                self.single.dispose()\n",
+        "",
+        "tests/integration/test_prepared.py::test_one_lost_connection_stands_for_all",
     ),
     _mutant(
         "paused-is-published",
@@ -538,7 +560,7 @@ MUTANTS = (
     ),
     _mutant(
         "blocked-number-starts",
-        "worker/verifications/start.py",
+        "worker/verifications/admission.py",
         'if seen[0]["blocked"]:',
         "if False:",
         BLOCKS + "test_a_start_to_what_is_blocked_is_refused",

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 
 import structlog
 from cryptography.exceptions import InvalidTag
-from sqlalchemy import RowMapping
 
 from worker import logs, metrics, tracing
 from worker.codes import Keyring
@@ -22,6 +21,7 @@ from worker.dispatch.route import LaterError, Route
 from worker.dispatch.rows import Rows
 from worker.errors import KeyMissingError, OutcomeUnknownError, ProviderError
 from worker.holds import Holds
+from worker.prepared import Row
 from worker.providers import Accepted, Outgoing
 from worker.settings import Settings
 from worker.states import BLOCKED, Channel, DeliveryState, ErrorKind
@@ -86,7 +86,7 @@ class Dispatch:
             log.debug("job.started", tries=job["tries"], waited_ms=job["waited"])
             self._work(job, clock)
 
-    def _work(self, job: RowMapping, clock: float) -> None:
+    def _work(self, job: Row, clock: float) -> None:
         try:
             outgoing = self._content.outgoing(job, dies_at=clock + job["left"] / 1000)
         except (ValueError, KeyMissingError, InvalidTag) as error:
@@ -111,7 +111,7 @@ class Dispatch:
             spread = self._backoff(job["tries"]) if error.spread else 0
             self._later(job, error, error.wait + spread)
 
-    def _hand_over(self, job: RowMapping, outgoing: Outgoing, claimed: float) -> None:
+    def _hand_over(self, job: Row, outgoing: Outgoing, claimed: float) -> None:
         if job["doubts"]:
             found = self._route.find(job, outgoing, self._rows.others(job))
             if found is not None:
@@ -140,10 +140,10 @@ class Dispatch:
             self._accepted(job, sender.name, accepted)
             self._timed(job, claimed)
 
-    def _timed(self, job: RowMapping, claimed: float) -> None:
+    def _timed(self, job: Row, claimed: float) -> None:
         metrics.handed_over(job["channel"], job["age"] / 1000 + time.monotonic() - claimed)
 
-    def _accepted(self, job: RowMapping, sender: str, accepted: Accepted) -> None:
+    def _accepted(self, job: Row, sender: str, accepted: Accepted) -> None:
         self._rows.write(
             rows.ACCEPTED,
             job,
@@ -151,7 +151,7 @@ class Dispatch:
             b_provider_sid=accepted.sid[:34],
         )
 
-    def _refused(self, job: RowMapping, error: ProviderError) -> None:
+    def _refused(self, job: Row, error: ProviderError) -> None:
         if error.kind is ErrorKind.PERMANENT:
             self._failed(job, error.code)
         elif error.kind in (ErrorKind.CHANNEL, ErrorKind.ROUTE):
@@ -163,12 +163,12 @@ class Dispatch:
         s = self._settings
         return random.uniform(0, min(s.retry_cap_seconds, s.retry_base_seconds * 2 ** (tries - 1)))  # noqa: S311
 
-    def _again(self, job: RowMapping, code: str, wait: float, doubt: int = 0) -> None:
+    def _again(self, job: Row, code: str, wait: float, doubt: int = 0) -> None:
         """After a try that failed or whose outcome is unknown."""
         if self._put_off(job, code, wait, doubt=doubt):
             log.info("retry.scheduled", error_code=code, tries=job["tries"], wait_ms=_ms(wait))
 
-    def _later(self, job: RowMapping, error: LaterError, wait: float) -> None:
+    def _later(self, job: Row, error: LaterError, wait: float) -> None:
         """Without a try."""
         if self._put_off(job, error.reason, wait, slot_of=error.slot_of):
             # A place in a pace is what a busy sender gives to each; the others are trouble.
@@ -176,7 +176,7 @@ class Dispatch:
             log.log(level, "job.deferred", reason=error.reason, wait_ms=_ms(wait))
 
     def _put_off(
-        self, job: RowMapping, code: str, wait: float, doubt: int = 0, slot_of: str | None = None
+        self, job: Row, code: str, wait: float, doubt: int = 0, slot_of: str | None = None
     ) -> bool:
         """Whether it is queued again: not where the code's life ends before."""
         written = self._rows.write(
@@ -195,7 +195,7 @@ class Dispatch:
             metrics.discarded(job["queue"], "no_time_left")
         return False
 
-    def _failed(self, job: RowMapping, code: str, *, here: bool = False) -> None:
+    def _failed(self, job: Row, code: str, *, here: bool = False) -> None:
         """
         :param here: another channel may get through, so the plan goes on at once
         """

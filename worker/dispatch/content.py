@@ -2,10 +2,9 @@
 
 import json
 
-from sqlalchemy import RowMapping
-
 from worker import messages
 from worker.codes import Keyring
+from worker.prepared import Row
 from worker.providers import Outgoing
 from worker.states import Channel
 
@@ -19,7 +18,7 @@ class Content:
         self._keyring = keyring
         self._callbacks = f"{base_url}/callbacks/twilio"
 
-    def outgoing(self, job: RowMapping, dies_at: float) -> Outgoing:
+    def outgoing(self, job: Row, dies_at: float) -> Outgoing:
         """The message or call of a job.
 
         :param dies_at: when the code dies, on this process's monotonic clock
@@ -41,13 +40,13 @@ class Content:
             send_digits=job["send_digits"],
         )
 
-    def spoken(self, job: RowMapping) -> str:
+    def spoken(self, job: Row) -> str:
         """The TwiML that reads the code."""
         return messages.call_twiml(
             code=self._code(job), brand=_spoken_brand(job), locale=job["locale"]
         )
 
-    def _words(self, job: RowMapping) -> str:
+    def _words(self, job: Row) -> str:
         if not job["press_key"]:
             return self.spoken(job)
         return messages.call_gate_twiml(
@@ -56,7 +55,7 @@ class Content:
             action_url=f"{self._callbacks}/gate/{job['sid']}",
         )
 
-    def _text(self, job: RowMapping) -> str:
+    def _text(self, job: Row) -> str:
         return messages.sms_text(
             code=self._code(job),
             brand=job["brand"],
@@ -68,14 +67,14 @@ class Content:
             payment=self._payment(job),
         )
 
-    def _payment(self, job: RowMapping) -> tuple[str, str] | None:
+    def _payment(self, job: Row) -> tuple[str, str] | None:
         if job["payment_sealed"] is None:
             return None
         owner = f"payment {job['verification_sid']}"
         amount, payee = json.loads(self._keyring.open(job["key_id"], job["payment_sealed"], owner))
         return amount, payee
 
-    def _code(self, job: RowMapping) -> str:
+    def _code(self, job: Row) -> str:
         if job["own_code"]:
             if job["code_sealed"] is None:
                 raise ValueError("the backend's own code is not kept any more")
@@ -84,6 +83,6 @@ class Content:
         return self._keyring.derive_code(job["key_id"], job["salt"], job["code_length"])
 
 
-def _spoken_brand(job: RowMapping) -> str:
+def _spoken_brand(job: Row) -> str:
     brand: str = job["spoken_name"] or job["brand"]
     return brand

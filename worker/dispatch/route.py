@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import RowMapping
 
 from worker import logs, metrics, phone, tracing
 from worker.circuits import Circuits, Permit, Refusal
 from worker.errors import LimitsUnavailableError, OutcomeUnknownError, ProviderError
+from worker.prepared import Row
 from worker.providers import LAST_SECOND, Accepted, Outgoing, Provider
 from worker.senders import Sender
 from worker.states import Channel, ErrorKind
@@ -70,7 +70,7 @@ class Route:
         """Whose words its answers are in: the provider's name."""
         return self._providers[sender].name
 
-    def find(self, job: RowMapping, outgoing: Outgoing, others: Collection[str]) -> Accepted | None:
+    def find(self, job: Row, outgoing: Outgoing, others: Collection[str]) -> Accepted | None:
         """Whether the provider has it. A question that fails is asked again; it sent nothing.
 
         :raises ProviderError: the provider could not be asked
@@ -87,7 +87,7 @@ class Route:
 
     def hand_over(
         self,
-        job: RowMapping,
+        job: Row,
         outgoing: Outgoing,
         write_by: float,
         use: Callable[[str], bool],

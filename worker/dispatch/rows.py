@@ -2,12 +2,11 @@
 
 import logging
 import time
+from typing import Any
 
 import structlog
 from sqlalchemy import (
     Executable,
-    RowMapping,
-    and_,
     bindparam,
     case,
     exists,
@@ -23,43 +22,48 @@ from worker.door_tables import messaging_configurations, template_texts
 from worker.holds import NOTHING_HELD, Held, blocks_number
 from worker.models import deliveries, services, verifications
 from worker.outbox import Event, note
+from worker.prepared import Prepared, Row
 from worker.statements import PENDING
 from worker.states import Channel, DeliveryState
 
 log = structlog.get_logger()
 
 _d, _v, _s = deliveries.c, verifications.c, services.c
-_m = messaging_configurations.c
+_m, _t = messaging_configurations.c, template_texts.c
 
 MARGIN = 2_000  # ms of a code's life that a claim leaves for the way to the provider
 ENQUIRE_AFTER = 30_000  # ms without a receipt after which the provider is asked
 SLOT_HOLDS = 5_000  # ms after its time in which a place in a sender's pace may be used
 
-# A doubt is asked about where the call was made, so the sender of a doubtful one stays.
+_CLAIMABLE = (
+    _d.sid == bindparam("b_sid"),
+    _d.state == DeliveryState.QUEUED,
+    _d.next_try_at <= now_ms(),
+    _d.expires_at > now_ms() + MARGIN,
+    _d.accepted_at.is_(None),
+)
+_CLAIMED: dict[str, Any] = {
+    "state": DeliveryState.SENDING.value,
+    "tries": _d.tries + 1,
+    "lease_until": now_ms() + bindparam("b_lease"),
+    # A doubt is asked about where the call was made, so the sender of a doubtful one stays.
+    "sender": case(
+        (_d.doubts > 0, _d.sender),
+        (_d.channel == Channel.SMS, bindparam("b_sms")),
+        else_=bindparam("b_call"),
+    ),
+    "published_at": case(
+        (_d.published_at.is_(None), bindparam("b_published")), else_=_d.published_at
+    ),
+    "taken_at": func.coalesce(_d.taken_at, now_ms()),
+}
 CLAIM = (
     update(deliveries)
     .where(
-        _d.sid == bindparam("b_sid"),
-        _d.state == DeliveryState.QUEUED,
-        _d.next_try_at <= now_ms(),
-        _d.expires_at > now_ms() + MARGIN,
-        _d.accepted_at.is_(None),
+        *_CLAIMABLE,
         exists().where(_v.sid == _d.verification_sid, _v.status == PENDING),
     )
-    .values(
-        state=DeliveryState.SENDING.value,
-        tries=_d.tries + 1,
-        lease_until=now_ms() + bindparam("b_lease"),
-        sender=case(
-            (_d.doubts > 0, _d.sender),
-            (_d.channel == Channel.SMS, bindparam("b_sms")),
-            else_=bindparam("b_call"),
-        ),
-        published_at=case(
-            (_d.published_at.is_(None), bindparam("b_published")), else_=_d.published_at
-        ),
-        taken_at=func.coalesce(_d.taken_at, now_ms()),
-    )
+    .values(_CLAIMED)
     .returning(_d.tries)
 )
 _MESSAGING_SERVICE = (  # the country's own, else the one for all countries
@@ -70,53 +74,66 @@ _MESSAGING_SERVICE = (  # the country's own, else the one for all countries
     .correlate(verifications)
     .scalar_subquery()
 )
+_PATTERN = (
+    select(_t.text)
+    .where(_t.template_sid == _v.template_sid, _t.locale == _v.locale)
+    .correlate(verifications)
+    .scalar_subquery()
+)
+_JOB = (
+    _d.sid,
+    _d.channel,
+    _d.doubts,
+    _d.tries,
+    _d.sender,
+    _d.only_by,
+    case((_d.next_try_at > now_ms() - SLOT_HOLDS, _d.slot_of)).label("slot_of"),
+    blocks_number(_v.number_index.__eq__).correlate(verifications).label("blocked"),
+    _v.account_sid,
+    _d.created_at,
+    _d.queue,
+    (now_ms() - _d.next_try_at).label("waited"),
+    (now_ms() - _d.created_at).label("age"),
+    _d.verification_sid,
+    (_d.expires_at - now_ms()).label("left"),
+    _v.key_id,
+    _v.number_sealed,
+    _v.salt,
+    _v.code_length,
+    _v.own_code,
+    _v.code_sealed,
+    _v.payment_sealed,
+    _v.send_digits,
+    _v.locale,
+    _v.app_hash,
+    _v.country,
+    _v.number_index,
+    _v.service_sid,
+    func.coalesce(_v.friendly_name, _s.friendly_name).label("brand"),
+    _s.spoken_name,
+    _s.press_key,
+    _s.do_not_share,
+    _s.web_origin,
+    _PATTERN.label("pattern"),
+    _MESSAGING_SERVICE.label("messaging_service_sid"),
+)
 JOB = (
-    select(
-        _d.sid,
-        _d.channel,
-        _d.doubts,
-        _d.tries,
-        _d.sender,
-        _d.only_by,
-        case((_d.next_try_at > now_ms() - SLOT_HOLDS, _d.slot_of)).label("slot_of"),
-        blocks_number(_v.number_index.__eq__).label("blocked"),
-        _v.account_sid,
-        _d.created_at,
-        _d.queue,
-        (now_ms() - _d.next_try_at).label("waited"),
-        (now_ms() - _d.created_at).label("age"),
-        _d.verification_sid,
-        (_d.expires_at - now_ms()).label("left"),
-        _v.key_id,
-        _v.number_sealed,
-        _v.salt,
-        _v.code_length,
-        _v.own_code,
-        _v.code_sealed,
-        _v.payment_sealed,
-        _v.send_digits,
-        _v.locale,
-        _v.app_hash,
-        _v.country,
-        _v.number_index,
-        _v.service_sid,
-        func.coalesce(_v.friendly_name, _s.friendly_name).label("brand"),
-        _s.spoken_name,
-        _s.press_key,
-        _s.do_not_share,
-        _s.web_origin,
-        template_texts.c.text.label("pattern"),
-        _MESSAGING_SERVICE.label("messaging_service_sid"),
-    )
-    .join(verifications, _v.sid == _d.verification_sid)
+    select(*_JOB)
+    .join_from(deliveries, verifications, _v.sid == _d.verification_sid)
     .join(services, _s.sid == _v.service_sid)
-    .outerjoin(
-        template_texts,
-        and_(
-            template_texts.c.template_sid == _v.template_sid, template_texts.c.locale == _v.locale
-        ),
-    )
     .where(_d.sid == bindparam("sid"))
+)
+# Both in one, where the database can return what is joined; SQLite cannot.
+TAKE = (
+    update(deliveries)
+    .where(
+        *_CLAIMABLE,
+        _v.sid == _d.verification_sid,
+        _v.status == PENDING,
+        _s.sid == _v.service_sid,
+    )
+    .values(_CLAIMED)
+    .returning(*_JOB)
 )
 SPOKEN = JOB.where(_v.status == PENDING, _d.expires_at > now_ms())
 # Sids of the verification's other deliveries, which a search must not take for this one.
@@ -213,6 +230,9 @@ class Rows:
     def __init__(self, db: Database, lease_seconds: int) -> None:
         self._db = db
         self._lease = lease_seconds
+        self._in_one = None if db.dialect == "sqlite" else Prepared(db, TAKE)
+        self._in_two = Prepared(db, CLAIM), Prepared(db, JOB)
+        self._accepted = Prepared(db, ACCEPTED)
 
     def claim(
         self,
@@ -221,13 +241,12 @@ class Rows:
         sms: str | None,
         call: str | None,
         held: Held = NOTHING_HELD,
-    ) -> RowMapping | None:
+    ) -> Row | None:
         """The job of `sid` under a claim of ours, or None when it is not to be done now.
 
         :param sms: the sender that a text will be tried with first, as `call` of a call
         :param held: what is paused, and stays queued
         """
-        claim = CLAIM.where(held.free()) if held.holds else CLAIM
         values = {
             "b_sid": sid,
             "b_lease": self._lease * 1000,
@@ -235,25 +254,43 @@ class Rows:
             "b_sms": sms,
             "b_call": call,
         }
-        with self._db.statement() as connection:
-            claimed = connection.execute(claim, values).scalar_one_or_none()
-            if claimed is None:
-                ended = connection.execute(END, {"b_sid": sid}).one_or_none()
-                reason = ended.state if ended else "not due"
-                level = logging.INFO if ended else logging.DEBUG
-                log.log(level, "job.discarded", delivery=sid, reason=reason)
-                if ended:
-                    metrics.discarded(ended.queue, ended.state)
-                return None
-            job = connection.execute(JOB, {"sid": sid}).mappings().one()
-        return job if job["tries"] == claimed else None
+        if self._in_one is None or held.holds:
+            job = self._claim_and_read(held, values)
+        else:
+            job = self._in_one.first(values)
+        if job is None:
+            self._discard(sid)
+        return job
 
-    def spoken(self, sid: str) -> RowMapping | None:
+    def _claim_and_read(self, held: Held, values: dict[str, Any]) -> Row | None:
+        claim, read = self._in_two
+        if held.holds:
+            with self._db.statement() as connection:
+                claimed = connection.execute(CLAIM.where(held.free()), values).scalar_one_or_none()
+        else:
+            row = claim.first(values)
+            claimed = row["tries"] if row else None
+        if claimed is None:
+            return None
+        job = read.first({"sid": values["b_sid"]})
+        return job if job and job["tries"] == claimed else None
+
+    def _discard(self, sid: str) -> None:
+        """End what was not claimed because its code or its verification has ended."""
+        with self._db.statement() as connection:
+            ended = connection.execute(END, {"b_sid": sid}).one_or_none()
+        reason = ended.state if ended else "not due"
+        level = logging.INFO if ended else logging.DEBUG
+        log.log(level, "job.discarded", delivery=sid, reason=reason)
+        if ended:
+            metrics.discarded(ended.queue, ended.state)
+
+    def spoken(self, sid: str) -> Row | None:
         """The job of a call that is on while its verification is pending."""
         with self._db.statement() as connection:
             return connection.execute(SPOKEN, {"sid": sid}).mappings().one_or_none()
 
-    def others(self, job: RowMapping) -> frozenset[str]:
+    def others(self, job: Row) -> frozenset[str]:
         """The provider's sids of the verification's other deliveries."""
         with self._db.statement() as connection:
             found = connection.execute(
@@ -261,7 +298,7 @@ class Rows:
             )
             return frozenset(found.scalars())
 
-    def write(self, statement: Executable, job: RowMapping, **values: object) -> str | None:
+    def write(self, statement: Executable, job: Row, **values: object) -> str | None:
         """Write an outcome under our claim, or say that the claim is lost; the new state.
 
         What is known must not be lost to a database that restarts: the write is fenced, so it is
@@ -282,6 +319,9 @@ class Rows:
         return str(state) if state is not None else None
 
     def _write(self, statement: Executable, where: dict[str, object]) -> str | None:
+        if statement is ACCEPTED:
+            accepted = self._accepted.first(where)
+            return accepted["state"] if accepted else None
         if statement not in _MAY_FAIL:
             with self._db.statement() as connection:
                 return connection.execute(statement, where).scalar_one_or_none()

@@ -1,9 +1,10 @@
 """What start, check and the rest of the module share: the row, its number, its view."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, select
+from sqlalchemy import BindParameter, Connection, and_, bindparam, select
 
 from worker import phone
 from worker.codes import Keyring
@@ -13,6 +14,7 @@ from worker.holds import Holds
 from worker.limits import Limits
 from worker.models import deliveries, number_guards, verifications
 from worker.outbox import hooked
+from worker.prepared import Prepared, Row
 from worker.settings import Settings
 from worker.statements import PENDING, SPENT, Publish, service_limit
 from worker.states import Channel, DeliveryState, VerificationStatus
@@ -33,12 +35,7 @@ _FIND = select(
 ).where(_v.account_sid == bindparam("account"))
 _IN_SERVICE = _v.service_sid == bindparam("service")
 _BY_SID_ALONE = _FIND.where(_v.sid == bindparam("sid"))
-_BY_SID = _BY_SID_ALONE.where(_IN_SERVICE)
-_BY_NUMBER = (
-    _FIND.where(_IN_SERVICE, _v.number_index.in_(bindparam("indexes", expanding=True)))
-    .order_by(_v.created_at.desc(), _v.sid.desc())
-    .limit(1)
-)
+_BY_NUMBER = _FIND.order_by(_v.created_at.desc(), _v.sid.desc()).limit(1)
 _SENT = (
     select(deliveries)
     .where(deliveries.c.verification_sid == bindparam("sid"))
@@ -63,31 +60,38 @@ class Base:
         self._publish = publish
         self._holds = holds
         self._paces = {channel: _paces(settings, channel) for channel in Channel}
+        of_number = _v.number_index.in_(indexes_of_number(keyring))
+        self._by_number = Prepared(db, _BY_NUMBER.where(_IN_SERVICE, of_number))
+        self._by_sid = Prepared(db, _BY_SID_ALONE.where(_IN_SERVICE))
+        self._by_sid_alone = Prepared(db, _BY_SID_ALONE)
 
     def _find(
         self,
-        connection: Connection,
         account_sid: str,
         service_sid: str | None,
         sid: str | None,
         to: str | None,
-    ) -> RowMapping:
+        connection: Connection | None = None,
+    ) -> Row:
+        """
+        :param connection: whose transaction it is to be seen in
+        """
         where: dict[str, Any] = {"account": account_sid, "service": service_sid}
         indexes = None
         if to is not None:
             indexes = self._keyring.number_indexes(phone.parse(to, Channel.CALL).e164)
         if sid is not None:
-            statement, where["sid"] = (_BY_SID if service_sid else _BY_SID_ALONE), sid
+            statement, where["sid"] = (self._by_sid if service_sid else self._by_sid_alone), sid
         elif indexes is not None:
-            statement, where["indexes"] = _BY_NUMBER, indexes
+            statement, where = self._by_number, where | named(indexes)
         else:
             raise InvalidParameterError("To", "name the number or the verification's sid")
-        row = connection.execute(statement, where).mappings().one_or_none()
+        row = statement.first(where, connection)
         if row is None or (indexes is not None and row["number_index"] not in indexes):
             raise NotFoundError("verification")
         return row
 
-    def _forget_sends(self, row: RowMapping) -> None:
+    def _forget_sends(self, row: Row) -> None:
         try:
             self._limits.forget(
                 [service_limit(self._settings, row["service_sid"], row["number_index"])]
@@ -100,13 +104,13 @@ class Base:
             delivery_view(row) for row in connection.execute(_SENT, {"sid": sid}).mappings()
         )
 
-    def _payment(self, row: RowMapping) -> Payment | None:
+    def _payment(self, row: Row) -> Payment | None:
         if row["payment_sealed"] is None:
             return None
         text = self._keyring.open(row["key_id"], row["payment_sealed"], f"payment {row['sid']}")
         return Payment(*json.loads(text))
 
-    def _digest(self, row: RowMapping, number: str, code: str, payment: Payment | None) -> bytes:
+    def _digest(self, row: Row, number: str, code: str, payment: Payment | None) -> bytes:
         return self._keyring.digest(
             row["key_id"],
             salt=row["salt"],
@@ -117,11 +121,11 @@ class Base:
             bound=payment or (),
         )
 
-    def _to(self, row: RowMapping) -> str:
+    def _to(self, row: Row) -> str:
         return self._keyring.open_number(row["key_id"], row["number_sealed"], row["sid"])
 
     def _view(
-        self, row: RowMapping, number: str | None = None, sent: tuple[Delivery, ...] = ()
+        self, row: Row, number: str | None = None, sent: tuple[Delivery, ...] = ()
     ) -> Verification:
         return Verification(
             sid=row["sid"],
@@ -143,7 +147,17 @@ class Base:
         )
 
 
-def delivery_view(row: RowMapping) -> Delivery:
+def indexes_of_number(keyring: Keyring) -> list[BindParameter[bytes]]:
+    """What a statement finds a number by, whichever key it was written with; see `named`."""
+    return [bindparam(f"index_{i}", type_=_v.number_index.type) for i in range(len(keyring.kids))]
+
+
+def named(indexes: Sequence[bytes]) -> dict[str, Any]:
+    """The values of `indexes_of_number`."""
+    return {f"index_{i}": index for i, index in enumerate(indexes)}
+
+
+def delivery_view(row: Row) -> Delivery:
     return Delivery(
         sid=row["sid"],
         channel=Channel(row["channel"]),

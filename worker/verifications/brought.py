@@ -5,7 +5,7 @@ import re
 import unicodedata
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from worker import phone
 from worker.door_tables import buckets, rate_limits
@@ -19,6 +19,7 @@ from worker.errors import (
 from worker.limits import Limit
 from worker.messages import has_link
 from worker.models import services, verifications
+from worker.prepared import Row
 from worker.states import Channel
 from worker.verifications.requests import Requests
 from worker.verifications.words import Start
@@ -72,7 +73,7 @@ class Brought(Requests):
                 raise
             raise InvalidParameterError(error.field, error.reason) from None
 
-    def _check_brought(self, wanted: Start, service: RowMapping) -> None:
+    def _check_brought(self, wanted: Start, service: Row) -> None:
         """
         :raises FeatureOffError: the service does not have what this start needs
         :raises PaymentError: a payment is missing, or a call is asked to say it
@@ -105,7 +106,7 @@ class Brought(Requests):
         _check_text("Amount", wanted.payment.amount, MAX_AMOUNT)
         _check_text("Payee", wanted.payment.payee, MAX_PAYEE)
 
-    def _rate_limits(self, connection: Connection, wanted: Start) -> list[Limit]:
+    def _rate_limits(self, wanted: Start) -> list[Limit]:
         """The service's own limits that this start is counted under, a bucket each. What stands in
         Redis is a keyed hash of the value, which may be a person's address.
 
@@ -113,9 +114,10 @@ class Brought(Requests):
         """
         if not wanted.rate_limits:
             return []
-        found = connection.execute(
-            _BUCKETS, {"service": wanted.service_sid, "names": list(wanted.rate_limits)}
-        ).all()
+        with self._db.statement() as connection:
+            found = connection.execute(
+                _BUCKETS, {"service": wanted.service_sid, "names": list(wanted.rate_limits)}
+            ).all()
         unknown = set(wanted.rate_limits) - {row.unique_name for row in found}
         if unknown:
             raise InvalidParameterError(
@@ -145,9 +147,7 @@ class Brought(Requests):
             and self._keyring.seal(kid, json.dumps([*payment]), f"payment {sid}"),
         }
 
-    def _fit(
-        self, connection: Connection, row: RowMapping, wanted: Start, number: str
-    ) -> RowMapping:
+    def _fit(self, connection: Connection, row: Row, wanted: Start, number: str) -> Row:
         """The live verification, made to say what this resend brought.
 
         A code is taken over and never compared: whoever may start could else try codes here,

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, RowMapping, and_, bindparam, case, exists, select, update
+from sqlalchemy import Connection, and_, bindparam, case, exists, select, update
 
 from worker import logs, metrics, phone, tracing
 from worker.db import now_ms
@@ -21,6 +21,7 @@ from worker.errors import (
 )
 from worker.models import number_guards, verifications
 from worker.outbox import OF_STATUS, note
+from worker.prepared import Prepared, Row
 from worker.statements import ALIVE, PENDING, SPENT
 from worker.states import VerificationStatus
 from worker.verifications.base import Base
@@ -53,7 +54,7 @@ _TAKE_CHECK = (
         approved_at=case((_v.code_digest == bindparam("b_digest"), now_ms()), else_=None),
         updated_at=now_ms(),
     )
-    .returning(verifications)
+    .returning(_v.status, _v.checks, _v.updated_at, _v.approved_at)
 )
 _CLEAR_FAILURES = (
     update(number_guards)
@@ -105,8 +106,7 @@ class Checking(Base):
         began = time.monotonic()
         if not (isinstance(code, str) and _CODE.fullmatch(code)):
             raise InvalidParameterError("Code", "must be 4 to 10 digits, sent as a string")
-        with self._db.statement() as connection:
-            found = self._find(connection, account_sid, service_sid, sid, to)
+        found = self._find(account_sid, service_sid, sid, to)
         logs.learned(
             verification=found["sid"],
             service=found["service_sid"],
@@ -144,24 +144,27 @@ class Checking(Base):
             self._forget_sends(taken)
         return self._view(taken, number)
 
-    def _take(self, found: RowMapping, digest: bytes) -> RowMapping | None:
+    def _take(self, found: Row, digest: bytes) -> Row | None:
         """Take the guess. A right one with no wrong ones before it has nothing else to write, so
         it needs no transaction around its statement; which of them it is, the statement decides.
         """
         where = {"b_sid": found["sid"], "b_digest": digest}
         untouched = found["status"] == PENDING and not found["checks"] and not found["failures"]
         if untouched and not found["hooked"] and hmac.compare_digest(found["code_digest"], digest):
-            with self._db.statement() as connection:
-                return connection.execute(_TAKE_CHECK, where).mappings().one_or_none()
+            return _changed(found, self._take_check.first(where))
         with self._db.begin() as connection:
-            taken = connection.execute(_TAKE_CHECK, where).mappings().one_or_none()
+            taken = _changed(found, self._take_check.first(where, connection))
             if taken is not None:
                 self._count(connection, taken)
                 if found["hooked"] and taken["status"] in OF_STATUS:
                     note(connection, OF_STATUS[taken["status"]], [taken["sid"]])
         return taken
 
-    def _count(self, connection: Connection, taken: RowMapping) -> None:
+    @cached_property
+    def _take_check(self) -> Prepared:
+        return Prepared(self._db, _TAKE_CHECK)
+
+    def _count(self, connection: Connection, taken: Row) -> None:
         """Wrong codes in a row, in the transaction of the guess: a rollback undoes both."""
         where = {"service_sid": taken["service_sid"], "number_index": taken["number_index"]}
         if taken["status"] == VerificationStatus.APPROVED:
@@ -189,7 +192,7 @@ class Checking(Base):
             },
         )
 
-    def _why_refused(self, found: RowMapping) -> SendcodeError:
+    def _why_refused(self, found: Row) -> SendcodeError:
         with self._db.statement() as connection:
             row = connection.execute(
                 select(
@@ -205,3 +208,7 @@ class Checking(Base):
         if row.shut:
             return NumberDisabledError("too many wrong codes in a row")
         return ChecksSpentError(max(1, row.left // 1000))
+
+
+def _changed(found: Row, changed: Row | None) -> Row | None:
+    return None if changed is None else {**found, **changed}

@@ -54,7 +54,7 @@ class Managing(Base):
         :raises NotFoundError: none is pending
         """
         with self._db.begin() as connection:
-            found = self._find(connection, account_sid, service_sid, sid, to)
+            found = self._find(account_sid, service_sid, sid, to, connection)
             ended = (
                 connection.execute(_CANCEL, {"b_sid": found["sid"], "b_status": status.value})
                 .mappings()
@@ -83,8 +83,8 @@ class Managing(Base):
         :param service_sid: None with a sid: of whatever service in the account
         :raises NotFoundError: there is none
         """
+        row = self._find(account_sid, service_sid, sid, to)
         with self._db.statement() as connection:
-            row = self._find(connection, account_sid, service_sid, sid, to)
             return self._view(row, sent=self._sent(connection, row["sid"]))
 
     def enable_number(self, account_sid: str, service_sid: str, to: str) -> None:

@@ -4,11 +4,12 @@ import json
 from dataclasses import replace
 
 import structlog
-from sqlalchemy import Connection, RowMapping, bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
 from worker.db import now_ms
 from worker.errors import NotFoundError, RequestConflictError
 from worker.models import requests, verifications
+from worker.prepared import Row
 from worker.states import VerificationStatus
 from worker.verifications.base import Base
 from worker.verifications.words import Start, Verification
@@ -23,15 +24,18 @@ _REQUEST = select(requests).where(
 
 
 class Requests(Base):
-    def _known_request(
-        self,
-        connection: Connection,
-        account: str,
-        request_id: str | None,
-        fingerprints: list[bytes],
+    def _answered(
+        self, account: str, request_id: str | None, fingerprints: list[bytes]
     ) -> Verification | None:
+        """What the request was answered with before, if it was."""
         if request_id is None:
             return None
+        with self._db.statement() as connection:
+            return self._known_request(connection, account, request_id, fingerprints)
+
+    def _known_request(
+        self, connection: Connection, account: str, request_id: str, fingerprints: list[bytes]
+    ) -> Verification | None:
         request = (
             connection.execute(
                 _REQUEST, {"account": account, "indexes": self._request_indexes(request_id)}
@@ -54,20 +58,14 @@ class Requests(Base):
         log.info("request.deduplicated", verification=row["sid"], delivery=request["delivery_sid"])
         return _as_answered(view, request["delivery_sid"], request["answered_at"])
 
-    def _answered(
-        self, account: str, request_id: str | None, fingerprints: list[bytes]
-    ) -> Verification | None:
-        with self._db.statement() as connection:
-            return self._known_request(connection, account, request_id, fingerprints)
-
     def _remember(
         self,
         connection: Connection,
         account: str,
         request_id: str,
         fingerprint: bytes,
-        verification: RowMapping,
-        delivery: RowMapping,
+        verification: Row,
+        delivery: Row,
     ) -> bool:
         statement = self._db.insert(requests).values(
             account_sid=account,

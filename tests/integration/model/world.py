@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 import structlog
-from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy import Connection, PoolProxiedConnection, event, make_url, text
 
 from worker import tasks
 from worker.db import Database
@@ -123,6 +123,13 @@ class MortalDatabase(Database):
     def statement(self) -> Iterator[Connection]:
         self._fuse.burn()
         with super().statement() as connection:
+            yield connection
+        self._fuse.burn()
+
+    @contextmanager
+    def driver(self) -> Iterator[PoolProxiedConnection]:
+        self._fuse.burn()
+        with super().driver() as connection:
             yield connection
         self._fuse.burn()
 
