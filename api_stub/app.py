@@ -9,6 +9,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 
 from api_stub import (
@@ -23,6 +24,7 @@ from api_stub import (
 )
 from api_stub.authy_v1 import application, phones, tokens, users
 from api_stub.authy_v1 import errors as authy_errors
+from api_stub.direct import Direct
 from api_stub.parameters import BodyLimit
 from api_stub.verify_v2 import (
     api_keys,
@@ -65,9 +67,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.parts = Sendcode(settings)
-    app.add_middleware(BodyLimit, faces=authy_errors.FACES)
+    daily = [route for route in verifications.direct.routes if isinstance(route, APIRoute)]
+    app.add_middleware(Direct, routes=daily, faces=authy_errors.FACES)
+    app.add_middleware(BodyLimit, faces=authy_errors.FACES)  # around the one before
     errors.install(app, authy_errors.FACES)
-    app.include_router(verifications.direct)  # first, since routes are looked through in order
+    app.include_router(verifications.direct)
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(services.router)

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from api_stub.direct import DirectRoute
 from api_stub.errors import ApiError, invalid, not_found
 from api_stub.parameters import Parameters
 from api_stub.verify_v2 import shapes
@@ -20,8 +19,8 @@ from worker.states import Channel, VerificationStatus
 from worker.verifications import Payment, Start
 
 router = APIRouter(prefix="/v2/Services/{service_sid}", tags=["Verifications"])
-# Start and check, the doors' daily bread.
-direct = APIRouter(prefix=router.prefix, tags=["Verifications"], route_class=DirectRoute)
+# Start and check, the doors' daily bread: see `api_stub.direct`.
+direct = APIRouter(prefix=router.prefix, tags=["Verifications"])
 
 _SID = re.compile(r"VE[0-9a-f]{32}", re.ASCII)
 VerificationKey = Annotated[
