@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from worker.errors import KeyMissingError
 from worker.settings import SecretKey
 
-_CHUNK = 5  # digits drawn from one HOTP value; 2**31 holds them 21,474 times over
+_CHUNK = 6  # digits drawn from one HOTP value; 2**31 holds them 2,147 times over
 
 
 class _Keys:

@@ -131,6 +131,9 @@ def configure(settings: Settings, quiet: bool = False) -> None:
             ],
         )
     )
+    # What no line shows and each record would look up (Python's logging HOWTO, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
