@@ -119,27 +119,36 @@ class Database:
 
         :raises sqlalchemy.exc.DBAPIError: its kinds as from SQLAlchemy, see `UNAVAILABLE`
         """
-        dialect = self.single.dialect
-        kind = dialect.dbapi.Error  # type: ignore[union-attr]
-        connection = self.single.raw_connection()
+        kind = self.single.dialect.dbapi.Error  # type: ignore[union-attr]
+        connection = None
         try:
+            connection = self.single.raw_connection()
             yield connection
         except kind as error:
-            lost = dialect.is_disconnect(error, connection.driver_connection, None)
-            if lost:
-                connection.invalidate(error)
-                self.single.dispose()
-            raise DBAPIError.instance(
-                None,
-                None,
-                error,
-                kind,
-                hide_parameters=True,
-                connection_invalidated=lost,
-                dialect=dialect,
-            ) from None
+            raise self._told(error, kind, connection) from None
         finally:
-            connection.close()
+            if connection is not None:
+                connection.close()
+
+    def _told(
+        self, error: Any, kind: type[Exception], connection: PoolProxiedConnection | None
+    ) -> BaseException:
+        dialect = self.single.dialect
+        driver = connection and connection.driver_connection
+        lost = connection is None or dialect.is_disconnect(error, driver, None)
+        if connection is not None and lost:
+            connection.invalidate(error)
+            self.single.dispose()
+        told: BaseException = DBAPIError.instance(
+            None,
+            None,
+            error,
+            kind,
+            hide_parameters=True,
+            connection_invalidated=lost,
+            dialect=dialect,
+        )
+        return told
 
     def insert(self, table: Table) -> Any:
         """The dialect's INSERT, which has `on_conflict_do_nothing` on both."""

@@ -25,6 +25,7 @@ _FLOORS = {
     "python_multipart": logging.ERROR,
     "uvicorn.access": logging.CRITICAL,
     "sqlalchemy": logging.WARNING,
+    "alembic": logging.WARNING,
     "kombu": logging.WARNING,
     "amqp": logging.WARNING,
     "asyncio": logging.WARNING,

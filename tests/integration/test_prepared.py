@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import bindparam, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from worker.db import UNAVAILABLE
+from worker.db import UNAVAILABLE, Database
 from worker.models import number_guards, services
 from worker.prepared import Prepared
 from worker.services import Service
@@ -101,3 +101,16 @@ def test_one_lost_connection_stands_for_all(parts: Sendcode, service: Service) -
     assert lost.value.connection_invalidated
     for _ in range(4):
         assert prepared.first({"sid": service.sid}) is not None
+
+
+@pytest.mark.kills("no-connection-is-a-crash")
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_no_connection_is_unavailable(parts: Sendcode) -> None:
+    """A server that cannot be reached is as unavailable as one that goes away."""
+    url = parts.db.single.url.set(host="127.0.0.1", port=1, query={})
+    nowhere = Database(url.render_as_string(hide_password=False))
+    with pytest.raises(UNAVAILABLE) as refused:
+        Prepared(nowhere, SERVICE).first({"sid": "VA"})
+    assert refused.value.connection_invalidated
+    assert nowhere.in_use == 0
+    nowhere.close()

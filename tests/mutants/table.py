@@ -510,9 +510,17 @@ MUTANTS = (
         PAUSES + "test_a_pause_of_one_country_stops_no_other",
     ),
     _mutant(
+        "no-connection-is-a-crash",
+        "worker/db.py",
+        "        connection = None\n        try:\n"
+        "            connection = self.single.raw_connection()\n",
+        "        connection = self.single.raw_connection()\n        try:\n",
+        "tests/integration/test_prepared.py::test_no_connection_is_unavailable",
+    ),
+    _mutant(
         "a-dead-pool-is-kept",
         "worker/db.py",
-        "                self.single.dispose()\n",
+        "            self.single.dispose()\n",
         "",
         "tests/integration/test_prepared.py::test_one_lost_connection_stands_for_all",
     ),
