@@ -1,20 +1,32 @@
 """Enquiry: ask the provider about an accepted delivery on which no receipt came."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import bindparam, select, update
 
+from worker import metrics
 from worker.db import Database
 from worker.errors import OutcomeUnknownError, ProviderError
-from worker.models import deliveries
+from worker.models import deliveries, verifications
+from worker.money import Money
 from worker.providers import Provider
 from worker.states import Channel, DeliveryState
 
 log = structlog.get_logger()
 
-_d = deliveries.c
+_d, _v = deliveries.c, verifications.c
 _OPEN = (DeliveryState.ACCEPTED, DeliveryState.SENT)
+_TOLD = (
+    update(deliveries)
+    .where(_d.sid == bindparam("b_sid"), _d.price_told.is_not(True))
+    .values(
+        price_micros=bindparam("b_micros"),
+        price_currency=bindparam("b_currency"),
+        price_told=True,
+    )
+)
 
 
 class Enquiry:
@@ -34,9 +46,12 @@ class Enquiry:
         """Ask about those of `sids` that are still open. The answer counts as a receipt."""
         with self._db.statement() as connection:
             rows = connection.execute(
-                select(_d.sid, _d.channel, _d.sender, _d.provider_sid).where(
-                    _d.sid.in_(sids), _d.state.in_(_OPEN), _d.provider_sid.is_not(None)
+                select(
+                    *(_d.sid, _d.channel, _d.sender, _d.provider_sid, _d.price_micros),
+                    _v.country,
                 )
+                .join(verifications, _v.sid == _d.verification_sid)
+                .where(_d.sid.in_(sids), _d.state.in_(_OPEN), _d.provider_sid.is_not(None))
             ).all()
         for row in rows:
             channel = Channel(row.channel)
@@ -49,6 +64,8 @@ class Enquiry:
             except (ProviderError, OutcomeUnknownError) as error:
                 log.warning("receipt.not_told", delivery=row.sid, reason=error.code)
                 continue
+            if report.price is not None:
+                self._price(row, provider.name, report.price)
             self._apply(
                 row.sid,
                 provider=provider.name,
@@ -58,3 +75,11 @@ class Enquiry:
                 error_code=report.error_code,
                 hope=provider.may_help(report.error_code),
             )
+
+    def _price(self, row: Any, provider: str, price: Money) -> None:
+        """The provider's word takes an estimate's place; an estimate was counted already."""
+        values = {"b_sid": row.sid, "b_micros": price.micros, "b_currency": price.currency}
+        with self._db.statement() as connection:
+            first = connection.execute(_TOLD, values).rowcount
+        if first and row.price_micros is None:
+            metrics.cost(provider, row.channel, row.country, price.currency, price.micros)

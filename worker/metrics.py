@@ -88,6 +88,12 @@ _CRASHED = _counter("jobs_crashed", "Jobs that ended in an error of ours.")
 _WEBHOOKS = _counter("webhooks", "Callbacks of the provider.", "provider", "result")
 _CHORES_FAILED = _counter("relay_chores_failed", "Looks of the relay that failed.", "chore")
 _ACTIONS = _counter("operator_actions", "What operators did.", "action", "result")
+_SEGMENTS = _counter("segments", "Messages that texts took.", "provider", "encoding")
+_COST = _counter(
+    "cost_micros",
+    "Cost of deliveries, each once: as told, or as estimated before, in millionths.",
+    *("provider", "channel", "country", "currency"),
+)
 _QUEUE_WAIT = _histogram("queue_wait", "From due to taken by a worker.", "queue")
 _REQUEST = _histogram(
     "provider_request", "A provider call with its quick repeats.", "sender", "channel"
@@ -240,6 +246,16 @@ def skipped(channel: str, reason: str) -> None:
 def handed_over(channel: str, seconds: float) -> None:
     """The provider accepted a delivery, `seconds` after it was promised."""
     _HANDOFF.labels(channel).observe(max(0.0, seconds))
+
+
+def segments(provider: str, encoding: str, parts: int) -> None:
+    """A provider took a text that goes as this many messages."""
+    _SEGMENTS.labels(provider, encoding).inc(parts)
+
+
+def cost(provider: str, channel: str, country: str, currency: str, micros: int) -> None:
+    """What a delivery costs became known, or was estimated."""
+    _COST.labels(provider, channel, country, currency).inc(micros)
 
 
 def put_off(channel: str, reason: str, count: int = 1) -> None:

@@ -39,6 +39,27 @@ service_minutes = Table(
     Index(None, "minute"),
 )
 
+# What was paid for the deliveries of a minute, told or estimated. Currencies are never added up.
+minute_costs = Table(
+    "minute_costs",
+    metadata,
+    Column("minute", BigInteger, primary_key=True, autoincrement=False),
+    Column("channel", String(4), primary_key=True),
+    Column("country", String(2), primary_key=True),
+    Column("currency", String(3), primary_key=True),
+    Column("micros", BigInteger, nullable=False),
+)
+
+service_costs = Table(
+    "service_costs",
+    metadata,
+    Column("service_sid", String(34), primary_key=True),
+    Column("minute", BigInteger, primary_key=True, autoincrement=False),
+    Column("currency", String(3), primary_key=True),
+    Column("micros", BigInteger, nullable=False),
+    Index(None, "minute"),
+)
+
 minute_looks = Table(
     "minute_looks",
     metadata,

@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import func, select
 
 from worker.db import Database, now_ms
-from worker.minute_tables import WAIT_BOUNDS, WAITS, minute_looks, minutes
+from worker.minute_tables import WAIT_BOUNDS, WAITS, minute_costs, minute_looks, minutes
+from worker.money import Money
 
 MINUTE = 60_000  # ms
 PLACES = 500
-_m = minutes.c
+_m, _c = minutes.c, minute_costs.c
 _COUNTS = ("codes", "approved", "deliveries", "accepted", "delivered", "failed")
 _SUMS = [func.coalesce(func.sum(_m[name]), 0).label(name) for name in (*_COUNTS, *WAITS)]
 
@@ -125,6 +126,25 @@ class Minutes:
             since = (now // MINUTE - within) * MINUTE
             rows = connection.execute(statement.where(_m.minute > since)).mappings()
             return [Place(row["channel"], row["country"], _counts(row)) for row in rows]
+
+    def costs(self, within: int) -> dict[tuple[str, str], list[Money]]:
+        """What the last `within` minutes cost, by channel and country: of each currency its sum.
+
+        :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
+        """
+        statement = (
+            select(_c.channel, _c.country, _c.currency, func.sum(_c.micros).label("micros"))
+            .group_by(_c.channel, _c.country, _c.currency)
+            .order_by(_c.currency)
+        )
+        found: dict[tuple[str, str], list[Money]] = {}
+        with self._db.statement() as connection:
+            now = int(connection.execute(select(now_ms())).scalar_one())
+            since = (now // MINUTE - within) * MINUTE
+            for row in connection.execute(statement.where(_c.minute > since)):
+                cost = Money(int(row.micros), row.currency)
+                found.setdefault((row.channel, row.country), []).append(cost)
+        return found
 
     def counted_at(self) -> int | None:
         """When the newest minute was counted, ms since 1970 UTC; None where nothing was.

@@ -143,6 +143,11 @@ deliveries = Table(
     Column("accepted_at", BigInteger),
     Column("delivered_at", BigInteger),
     Column("ended_at", BigInteger),
+    Column("segments", Integer),  # messages that the text took; NULL of a call, or not known
+    Column("encoding", String(5)),  # of the text
+    Column("price_micros", BigInteger),  # what it cost …
+    Column("price_currency", String(3)),  # … in this currency …
+    Column("price_told", Boolean),  # … as the provider told, else as estimated
     Index(None, "verification_sid"),
     Index(
         "ix_deliveries_due",

@@ -54,6 +54,19 @@ blocked_numbers = Table(  # of a block of kind `number`, its index under each se
     Index(None, "block_sid"),
 )
 
+budgets = Table(  # what may be spent in a day of UTC
+    "budgets",
+    metadata,
+    Column("scope", String(34), primary_key=True),  # `all`, a country, or a service's sid
+    Column("unit", String(8), nullable=False),  # `messages`, or a currency in micros
+    Column("most", BigInteger),  # NULL: there is none when `for_now` is over
+    Column("for_now", BigInteger),  # in place of `most`, before `until`
+    Column("until", BigInteger),
+    Column("reason", String(200), nullable=False),
+    Column("set_by", String(64), nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
+
 audit = Table(
     "audit",
     metadata,

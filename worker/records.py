@@ -299,5 +299,6 @@ def _delivery(row: Mapping[Any, Any]) -> dict[str, Any]:
         *("sid", "channel", "queue", "state", "step", "tries", "doubts", "sender"),
         *("provider_sid", "error_code", "created_at", "published_at", "taken_at"),
         *("accepted_at", "delivered_at", "ended_at", "next_try_at", "expires_at"),
+        *("segments", "encoding", "price_micros", "price_currency", "price_told"),
     )
     return {name: row[name] for name in names}

@@ -14,7 +14,15 @@ from sqlalchemy import Connection, bindparam, case, delete, func, select
 
 from worker import metrics
 from worker.db import Database, now_ms
-from worker.minute_tables import WAIT_BOUNDS, WAITS, minute_looks, minutes, service_minutes
+from worker.minute_tables import (
+    WAIT_BOUNDS,
+    WAITS,
+    minute_costs,
+    minute_looks,
+    minutes,
+    service_costs,
+    service_minutes,
+)
 from worker.models import deliveries, verifications
 from worker.states import Channel
 
@@ -35,6 +43,7 @@ _BUCKET = case(
     *((bound >= _WAITED, i) for i, bound in enumerate(WAIT_BOUNDS)),
     else_=len(WAIT_BOUNDS),
 )
+_COUNTED = (minutes, service_minutes, minute_costs, service_costs)
 
 
 def _of(*states: str) -> Any:
@@ -44,13 +53,15 @@ def _of(*states: str) -> Any:
 _DELIVERIES = (
     select(
         *(_d.channel, _v.country, _v.service_sid, _BUCKET.label("bucket")),
+        _d.price_currency.label("currency"),
+        func.sum(_d.price_micros).label("micros"),
         func.count().label("deliveries"),
         _of("delivered").label("delivered"),
         _of("failed", "undelivered", "expired").label("failed"),
     )
     .join(verifications, _v.sid == _d.verification_sid)
     .where(_d.sid >= bindparam("first"), _d.sid < bindparam("behind"))
-    .group_by(_d.channel, _v.country, _v.service_sid, _BUCKET)
+    .group_by(_d.channel, _v.country, _v.service_sid, _BUCKET, _d.price_currency)
 )
 _CODES = (
     select(
@@ -99,7 +110,7 @@ class Rollup:
     def purge(self) -> None:
         """Forget minutes that are older than the retention."""
         with self._db.begin() as connection:
-            for table in (minutes, service_minutes, minute_looks):
+            for table in (*_COUNTED, minute_looks):
                 connection.execute(delete(table).where(table.c.minute < now_ms() - self._keep))
 
     def _count(self, minute: int, seen: int | None) -> None:
@@ -109,7 +120,7 @@ class Rollup:
         with self._db.begin() as connection:
             if not self._claims(connection, minute, seen, now):
                 return  # another relay has just counted it
-            for table, rows in zip((minutes, service_minutes), counted, strict=True):
+            for table, rows in zip(_COUNTED, counted, strict=True):
                 connection.execute(delete(table).where(table.c.minute == minute))
                 if rows:
                     connection.execute(table.insert(), rows)
@@ -132,12 +143,12 @@ def is_due(minute: int, looked_at: int | None, now: int) -> bool:
     return any(looked_at < at <= now for at in ages)
 
 
-def _counted(
-    connection: Connection, minute: int
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The rows of a minute: by place, and by service."""
+def _counted(connection: Connection, minute: int) -> tuple[list[dict[str, Any]], ...]:
+    """The rows of a minute for each of `_COUNTED`."""
     places: dict[tuple[str, str], dict[str, Any]] = defaultdict(lambda: _empty(minute))
     services: dict[str, dict[str, int]] = defaultdict(lambda: {"sms": 0, "calls": 0, "approved": 0})
+    costs: dict[tuple[str, str, str], int] = defaultdict(int)
+    of_services: dict[tuple[str, str], int] = defaultdict(int)
     for row in connection.execute(_CODES, _between("VE", minute)).mappings():
         for name in ("codes", "approved"):
             places[row["channel"], row["country"]][name] += row[name]
@@ -150,9 +161,21 @@ def _counted(
             place["accepted"] += row["deliveries"]
             place[WAITS[row["bucket"]]] += row["deliveries"]
         services[row["service_sid"]][_SENT[row["channel"]]] += row["deliveries"]
+        if row["currency"] is not None:
+            costs[row["channel"], row["country"], row["currency"]] += int(row["micros"])
+            of_services[row["service_sid"], row["currency"]] += int(row["micros"])
     return (
         [{"channel": one[0], "country": one[1], **place} for one, place in places.items()],
         [{"service_sid": sid, "minute": minute, **counts} for sid, counts in services.items()],
+        [
+            dict(zip(("channel", "country", "currency"), one, strict=True))
+            | {"minute": minute, "micros": micros}
+            for one, micros in costs.items()
+        ],
+        [
+            {"service_sid": sid, "currency": currency, "minute": minute, "micros": micros}
+            for (sid, currency), micros in of_services.items()
+        ],
     )
 
 

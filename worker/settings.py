@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sqlalchemy.engine import make_url
 
 from worker.errors import SettingsError
+from worker.prices import Prices, read_prices
 from worker.senders import ONLY, Sender, read_senders
 from worker.states import Channel
 
@@ -158,6 +159,12 @@ class Settings(BaseSettings):
     limit_countries: str = Field(
         "", description="countries with another number in its place, such as `GB=50000,FR=0`"
     )
+    prices: str = Field(
+        "",
+        description="what one segment of a text and one call cost, such as"
+        " `sms:*=0.08,sms:US=0.0079,call:*=0.05`: estimates until the provider tells. Empty: none",
+    )
+    price_currency: str = Field("USD", description="ISO code of the currency of those prices")
     busy_starts: int = Field(
         100,
         ge=0,
@@ -226,6 +233,7 @@ class Settings(BaseSettings):
             raise ValueError("SENDCODE_PUBLIC_URL must start with http:// or https://")
         _check_broker_url(self.broker_url.get_secret_value())
         _countries(self.limit_countries)  # raises when it cannot be read
+        self._check_prices()
         if self._sentinel != bool(self.broker_master):
             raise ValueError(
                 "SENDCODE_BROKER_URL of `sentinel://` and SENDCODE_BROKER_MASTER go together"
@@ -251,6 +259,18 @@ class Settings(BaseSettings):
                 f"{', '.join(missing)} must be set"
                 + (", to made-up values for the sandbox" if self.provider == "sandbox" else "")
             )
+
+    def _check_prices(self) -> None:
+        try:
+            self.price_list()
+        except ValueError as error:
+            raise ValueError(f"SENDCODE_PRICES, SENDCODE_PRICE_CURRENCY: {error}") from None
+
+    def price_list(self) -> Prices:
+        """
+        :raises ValueError: `SENDCODE_PRICES` cannot be read
+        """
+        return read_prices(self.prices, self.price_currency)
 
     @property
     def base_url(self) -> str:

@@ -13,7 +13,8 @@ USUAL = "24h"
 @router.get("/countries")
 def show(request: Request, session: Viewer, since: str = USUAL) -> Response:
     span = since if since in SPANS else USUAL
-    places = parts_of(request).minutes.places(SPANS[span])
+    room = parts_of(request).minutes
     return page(
-        request, "countries.html", current="countries", places=places, span=span, spans=list(SPANS)
-    )
+        request, "countries.html", current="countries", places=room.places(SPANS[span]),
+        costs=room.costs(SPANS[span]), span=span, spans=list(SPANS),
+    )  # fmt: skip

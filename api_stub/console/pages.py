@@ -47,6 +47,7 @@ templates.filters |= {
     "ms": wording.ms,
     "percent": wording.percent,
     "count": wording.count,
+    "money": wording.money,
     "points": wording.points,
     "marked": wording.marked,
     "country": name_of,

@@ -12,6 +12,7 @@ from api_stub.console.guard import Fields, Viewer, parts_of
 from api_stub.console.pages import link, page
 from worker import failures
 from worker.errors import InvalidParameterError
+from worker.money import Money
 from worker.outbox import OF_STATE, OF_STATUS
 from worker.records import Filters
 from worker.states import Channel, DeliveryState
@@ -90,6 +91,8 @@ def one(request: Request, session: Viewer, sid: str) -> Response:
     found = records.timeline(records.find(sid))
     for delivery in found["deliveries"]:
         delivery["steps"] = _steps(delivery)
+        micros, currency = delivery["price_micros"], delivery["price_currency"]
+        delivery["price"] = None if micros is None else Money(micros, currency)
         if code := delivery["error_code"]:
             delivery["cause"], delivery["next_step"] = (
                 failures.cause(code),

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
+from worker.money import MICROS, Money, shown
+
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"))
 DASH = "–"
 
@@ -85,6 +87,14 @@ def percent(share: float | None) -> str:
 def count(value: int | None) -> str:
     """A whole number, in groups of three."""
     return DASH if value is None else f"{value:,}"
+
+
+def money(value: Money) -> str:
+    """An amount with its currency, to the cent, or to its last decimal where it is below one."""
+    cents = (value.micros + 5_000) // 10_000
+    if value.micros < MICROS:
+        return f"{shown(value.micros)} {value.currency}"
+    return f"{cents // 100:,}.{cents % 100:02} {value.currency}"
 
 
 def marked(text: str) -> Markup:

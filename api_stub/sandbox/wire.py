@@ -13,6 +13,8 @@ _GSM = re.compile(
     r"\f^{}\\\[~\]|€]*$"
 )
 _LONG = re.compile(r"[\f^{}\\\[~\]|€]")  # two places each in the GSM alphabet
+_BILLED = ("sent", "delivered", "undelivered", "completed")
+_SEGMENT, _CALL = 8_300, 14_000  # millionths of a dollar
 _MESSAGE_PARTS = ("media", "feedback")
 _CALL_PARTS = (
     *("notifications", "recordings", "payments", "events", "siprec", "streams"),
@@ -68,11 +70,19 @@ def resource(item: Item, account: str) -> dict[str, Any]:
         "from": item.sender or None,
         "status": item.status,
         "direction": "outbound-api",
-        "price": None,
+        "price": _price(item),
         "price_unit": "USD",
         "uri": f"{base}.json",
     }
     return shared | (_message(item, base) if item.channel == "sms" else _call(item, base))
+
+
+def _price(item: Item) -> str | None:
+    """As Twilio tells it: negative, and not before the message or call went out."""
+    if item.status not in _BILLED:
+        return None
+    micros = _SEGMENT * segments(item.body) if item.channel == "sms" else _CALL
+    return f"-0.{micros:06}"
 
 
 def _message(item: Item, base: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import click
 from worker import failures as rooms
 from worker.cli.base import json_option, main, output, parts, with_times
 from worker.cli.lines import ago, circuit_line, pause_line, queue_line, worker_line
+from worker.money import shown
 from worker.records import Filters
 from worker.states import Channel, DeliveryState
 
@@ -137,6 +138,8 @@ def _delivery_lines(one: dict[str, Any]) -> list[str]:
         f"  {one['sid']}  {one['channel']} by {one['sender'] or '-'}  {one['state']}"
         f"  tries {one['tries']}, doubts {one['doubts']}  {one['provider_sid'] or ''}".rstrip()
     ]
+    if facts := _costs(one):
+        lines.append(f"    {facts}")
     happened = [(one[step], step[:-3]) for step in _STEPS if one[step] is not None]
     for word in one["receipts"]:
         told = " ".join(filter(None, ("receipt", word["status"], word["error_code"])))
@@ -144,6 +147,15 @@ def _delivery_lines(one: dict[str, Any]) -> list[str]:
     if one["state"] == "queued":
         happened.append((one["next_try_at"], "next try"))
     return lines + [f"    +{at - began:>7} ms  {what}" for at, what in sorted(happened)]
+
+
+def _costs(one: dict[str, Any]) -> str:
+    """Segments and price of a delivery, as far as they are known."""
+    facts = [f"segments {one['segments']} {one['encoding']}"] if one["segments"] else []
+    if one["price_micros"] is not None:
+        how = "told by the provider" if one["price_told"] else "estimated"
+        facts.append(f"{shown(one['price_micros'])} {one['price_currency']} {how}")
+    return ", ".join(facts)
 
 
 def _with_all_times(found: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from worker.codes import Keyring
 from worker.db import Database
 from worker.dispatch import rows
 from worker.dispatch.content import Content
+from worker.dispatch.costs import cost_of
 from worker.dispatch.route import LaterError, Route
 from worker.dispatch.rows import Rows
 from worker.errors import KeyMissingError, OutcomeUnknownError, ProviderError
@@ -49,6 +50,7 @@ class Dispatch:
         self._content = Content(keyring, settings.base_url)
         self._route = route
         self._settings = settings
+        self._prices = settings.price_list()
         self._follow = follow
         self._holds = holds
 
@@ -116,7 +118,7 @@ class Dispatch:
             found = self._route.find(job, outgoing, self._rows.others(job))
             if found is not None:
                 log.info("delivery.reconciled", sender=job["sender"], doubts=job["doubts"])
-                self._accepted(job, job["sender"], found)
+                self._accepted(job, job["sender"], found, outgoing)
                 self._timed(job, claimed)
                 return
             if job["doubts"] > 1:
@@ -137,19 +139,26 @@ class Dispatch:
         )
         if handed is not None:
             sender, accepted = handed
-            self._accepted(job, sender.name, accepted)
+            self._accepted(job, sender.name, accepted, outgoing)
             self._timed(job, claimed)
 
     def _timed(self, job: Row, claimed: float) -> None:
         metrics.handed_over(job["channel"], job["age"] / 1000 + time.monotonic() - claimed)
 
-    def _accepted(self, job: Row, sender: str, accepted: Accepted) -> None:
-        self._rows.write(
+    def _accepted(
+        self, job: Row, sender: str, accepted: Accepted, outgoing: Outgoing
+    ) -> None:
+        provider = self._route.name_of(sender)
+        cost = cost_of(self._prices, outgoing, job["country"], accepted)
+        written = self._rows.write(
             rows.ACCEPTED,
             job,
-            b_provider=self._route.name_of(sender),
+            b_provider=provider,
             b_provider_sid=accepted.sid[:34],
+            **cost.values(),
         )
+        if written:
+            cost.count(provider, job["channel"], job["country"])
 
     def _refused(self, job: Row, error: ProviderError) -> None:
         if error.kind is ErrorKind.PERMANENT:

@@ -189,6 +189,11 @@ ACCEPTED = (
         accepted_at=func.coalesce(_d.accepted_at, now_ms()),
         next_try_at=now_ms() + ENQUIRE_AFTER,
         error_code=case((_UNDECIDED, None), else_=_d.error_code),
+        segments=bindparam("b_segments"),
+        encoding=bindparam("b_encoding"),
+        price_micros=bindparam("b_micros"),
+        price_currency=bindparam("b_currency"),
+        price_told=bindparam("b_told"),
         lease_until=None,
         slot_of=None,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from worker.money import Money
 from worker.states import Channel, DeliveryState
 
 LAST_SECOND = 1.0  # of a code's life, in which nothing is sent: a validity counts whole seconds
@@ -39,18 +40,26 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The provider took the request: its sid and its own first word on it."""
+    """The provider took the request: its sid and its own first word on it.
+
+    :param price: where it is told so early
+    """
 
     sid: str
     status: str
+    price: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The provider's present word on what it accepted, and its code for why not, if any."""
+    """The provider's present word on what it accepted, and its code for why not, if any.
+
+    :param price: None while it is not told
+    """
 
     status: str
     error_code: str | None
+    price: Money | None = None
 
 
 class Provider(Protocol):

@@ -23,6 +23,7 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from worker.errors import OutcomeUnknownError, ProviderError
+from worker.money import Money, told
 from worker.providers import LAST_SECOND, Accepted, Outgoing, Report, twilio_errors
 from worker.providers.http import Answer, NotSentError, PooledHttpClient
 from worker.providers.twilio_errors import (
@@ -290,12 +291,16 @@ _RETRYING = Retrying(
 def _accepted(record: Any) -> Accepted:
     if not isinstance(record.sid, str) or not record.sid:
         raise ValueError("no sid")
-    return Accepted(record.sid, str(record.status or ""))
+    return Accepted(record.sid, str(record.status or ""), _price(record))
 
 
 def _report(record: Any) -> Report:
     code = getattr(record, "error_code", None)
-    return Report(str(record.status), str(code) if code else None)
+    return Report(str(record.status), str(code) if code else None, _price(record))
+
+
+def _price(record: Any) -> Money | None:
+    return told(getattr(record, "price", None), getattr(record, "price_unit", None))
 
 
 def _may_be(record: Any, outgoing: Outgoing, earliest: datetime) -> bool:
