@@ -17,6 +17,7 @@ from worker.db import UNAVAILABLE
 from worker.errors import (
     ActionRefusedError,
     BlockedError,
+    BudgetExceededError,
     ChecksSpentError,
     ConflictError,
     FactorParameterError,
@@ -150,6 +151,18 @@ def translate(request: Request, error: Exception) -> ApiError:
                 20429,
                 f"Too many requests: rate limit {error.limit} is reached",
                 details={"rate_limit": error.limit, "retry_after": error.retry_after},
+                headers={"Retry-After": str(error.retry_after)},
+            )
+        case BudgetExceededError():
+            return ApiError(
+                429,
+                20429,
+                "Too many requests: the day's budget is used up",
+                details={
+                    "limit": error.limit,
+                    "scope": error.scope,
+                    "retry_after": error.retry_after,
+                },
                 headers={"Retry-After": str(error.retry_after)},
             )
         case LimitReachedError(limit="range" | "country"):

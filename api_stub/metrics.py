@@ -41,7 +41,8 @@ async def _gauges(request: Request) -> list[Metric]:
     so that looks do not pile up.
     """
     parts: Sendcode = request.app.state.parts
-    gauges = Gauges(parts.standing, lambda: _answers(parts), parts.operations.pauses.all)
+    act = parts.operations
+    gauges = Gauges(parts.standing, lambda: _answers(parts), act.pauses.all, act.budgets.all)
     look: asyncio.Future[list[Metric]] | None = getattr(request.app.state, "look", None)
     if look is None or look.done():
         look = asyncio.ensure_future(run_in_threadpool(lambda: list(gauges.collect())))

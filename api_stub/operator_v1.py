@@ -201,6 +201,34 @@ async def blocks(request: Request, account: Reader) -> JSONResponse:
     return JSONResponse({"blocks": [asdict(one) for one in found]})
 
 
+@router.post("/budget", openapi_extra=_body("scope", "amount", "unit", optional=("until",)))
+async def budget(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Let no more than `amount` (a text) be spent in a day of UTC: by `all`, in a country, or by a
+    service; `unit` is `messages`, or the currency of the prices. For `until` seconds it stands in
+    for the budget that is there.
+    """
+    act, until = _operations(request).budgets, given.integer("until")
+    scope, amount, unit = (given.required(name) for name in ("scope", "amount", "unit"))
+    return await _act(
+        *(request, given, ("scope", "amount", "unit", "until")),
+        lambda by, **rest: act.set(by, scope, amount, unit, until=until, **rest),
+    )
+
+
+@router.post("/budget/remove", openapi_extra=_body("scope"))
+async def remove_budget(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """Limit nothing there any more."""
+    act, scope = _operations(request).budgets, given.required("scope")
+    return await _act(request, given, ("scope",), lambda by, **rest: act.clear(by, scope, **rest))
+
+
+@router.get("/budgets")
+async def budgets(request: Request, account: Reader) -> JSONResponse:
+    """The budgets with what is used of today, money in millionths; the fullest first."""
+    found = await run_in_threadpool(_operations(request).budgets.all)
+    return JSONResponse({"budgets": [{**asdict(one), "ratio": one.ratio} for one in found]})
+
+
 @router.post("/circuit", openapi_extra=_body("sender", "channel", "state", optional=("until",)))
 async def circuit(request: Request, account: Admin, given: Given) -> JSONResponse:
     """Keep a circuit `open` or `closed` for `until` seconds, an hour by default, or `auto`."""

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import create_engine, insert
 
 from tests.acceptance.running import NUMBERS, Up, until
-from worker.minute_tables import WAITS, minute_looks, minutes
+from worker.minute_tables import WAITS, minute_costs, minute_looks, minutes
+from worker.money import shown
 
 MINUTE = 60_000
 KENYA = [f"+2547123456{n:02}" for n in range(10, 16)]
@@ -24,6 +25,10 @@ ELSEWHERE = (
 )
 PHONE = "+12025550142"
 SHARES = {"US": 9.0, "GB": 5.0, "DE": 4.0, "FR": 2.5, "KE": 1.2}
+MICROS = {"US": 8_300, "GB": 42_000, "DE": 105_000, "FR": 79_800, "KE": 160_000}
+PRICES = "sms:*=0.09,call:*=0.05," + ",".join(
+    f"sms:{country}={shown(micros)}" for country, micros in MICROS.items()
+)
 NEVER = 4_102_444_800_000  # ms: minutes that were counted then are not counted again
 
 
@@ -51,6 +56,17 @@ def evening(up: Up) -> None:
 def operated(up: Up) -> None:
     """What an operator did about it."""
     act(up, "pause", kind="channel", name="call", until=3600, reason="the provider refuses calls")
+    act(up, "budget", scope="all", amount="2500.00", unit="USD", reason="agreed for November")
+    act(up, "budget", scope="DE", amount=nearly(up, "DE"), unit="USD", reason="the usual day")
+    act(
+        up,
+        "budget",
+        scope=up.account["SENDCODE_SERVICE_SID"],
+        amount="5000",
+        unit="messages",
+        until=21_600,
+        reason="a campaign until the evening",
+    )
     act(up, "block", to="+8835", reason="satellite numbers, nobody of ours")
     act(up, "block", to=BUSY, until=86_400, reason="a thousand codes asked for since noon")
     act(up, "bulk", verb="retry", country="KE", channel="sms", reason="Kenya was enabled at six")
@@ -60,6 +76,13 @@ def operated(up: Up) -> None:
         ),
         about="the end of the bulk job",
     )
+
+
+def nearly(up: Up, country: str) -> str:
+    """An amount of which a country has used six sevenths today."""
+    day = int(time.time()) // 86_400 * 86_400_000
+    query = f"SELECT sum(micros) AS m FROM minute_costs WHERE country='{country}' AND minute>={day}"
+    return f"{max(1, (up.rows(query)[0]['m'] or 0) * 7 / 6 / 1_000_000):.2f}"
 
 
 def on_the_phone(up: Up) -> str:
@@ -101,7 +124,15 @@ def history(up: Up) -> None:
         connection.execute(insert(minute_looks).prefix_with("OR REPLACE"),
                            [{"minute": minute, "looked_at": NEVER} for minute in at])  # fmt: skip
         connection.execute(insert(minutes).prefix_with("OR REPLACE"), rows)
+        costs = [_cost(row) for row in rows if row["accepted"]]
+        connection.execute(insert(minute_costs).prefix_with("OR REPLACE"), costs)
     engine.dispose()
+
+
+def _cost(row: dict[str, Any]) -> dict[str, Any]:
+    names = ("minute", "channel", "country")
+    micros = row["accepted"] * MICROS[row["country"]]
+    return {name: row[name] for name in names} | {"currency": "USD", "micros": micros}
 
 
 def _minute(dice: random.Random, minute: int, country: str) -> dict[str, Any]:

@@ -121,6 +121,17 @@ class LimitReachedError(SendcodeError):
         self.retry_after = retry_after
 
 
+class BudgetExceededError(LimitReachedError):
+    """A day's budget that operators have set is used up; it opens when the day (UTC) ends.
+
+    :param scope: `all`, a country, or a service's sid
+    """
+
+    def __init__(self, scope: str, retry_after: int) -> None:
+        super().__init__("budget", retry_after)
+        self.scope = scope
+
+
 class RateLimitedError(LimitReachedError):
     """A limit of the service's own is reached by the value that came with this start."""
 

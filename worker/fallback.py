@@ -10,10 +10,12 @@ from sqlalchemy import bindparam, exists, or_, select, update
 from worker import logs, metrics
 from worker.db import Database, now_ms, then_ms
 from worker.errors import LimitReachedError, LimitsUnavailableError
+from worker.holds import Holds
 from worker.limits import Limits
 from worker.models import deliveries, services, verifications
 from worker.plan import step_of
 from worker.settings import Settings
+from worker.spending import spends_of
 from worker.statements import ALIVE, Publish, insert_delivery, new_delivery, number_limits
 from worker.states import Channel, DeliveryState, Lane, queue_of
 
@@ -28,6 +30,7 @@ _WANTED = (
     select(
         _v.sid,
         _v.service_sid,
+        _v.country,
         _v.number_index,
         _v.expires_at,
         _d.step,
@@ -62,7 +65,14 @@ _DUE = select(_d.sid).where(_d.follow_at <= then_ms()).order_by(_d.follow_at).li
 
 
 class Fallback:
-    def __init__(self, db: Database, limits: Limits, settings: Settings, publish: Publish) -> None:
+    """
+    :param holds: what operators have set budgets for
+    """
+
+    def __init__(
+        self, db: Database, limits: Limits, settings: Settings, publish: Publish, holds: Holds
+    ) -> None:
+        self._holds = holds
         self._db = db
         self._limits = limits
         self._settings = settings
@@ -86,8 +96,12 @@ class Fallback:
             self._settle(delivery_sid)
             return
         limits = number_limits(self._settings, row.service_sid, row.number_index, step.channel)
+        spends = spends_of(
+            *(self._holds.now().budgets, self._settings.price_list()),
+            *(row.service_sid, step.channel, row.country),
+        )
         try:
-            self._limits.admit(limits)
+            self._limits.admit(limits, spends=spends)
         except LimitReachedError as error:
             log.warning(
                 "fallback.refused",
@@ -114,7 +128,7 @@ class Fallback:
             made = connection.execute(self._insert, delivery).scalar_one_or_none()
             connection.execute(_SETTLED, {"b_sid": delivery_sid})
         if made is None:
-            self._limits.release(limits)
+            self._limits.release(limits, spends)
             return
         metrics.fell_back(row.channel, step.channel, row.state)
         log.info(

@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker import __version__
 from worker.circuits import CircuitState
 from worker.errors import LimitsUnavailableError
-from worker.operations import Pause
+from worker.operations import BudgetStanding, Pause
+from worker.operations.budgets import target_of
 from worker.presence import State
 from worker.standing import Standing
 
@@ -32,7 +33,9 @@ class Gauges(Collector):
         standing: Standing,
         broker_up: Callable[[], bool],
         pauses: Callable[[], Sequence[Pause]],
+        budgets: Callable[[], Sequence[BudgetStanding]],
     ) -> None:
+        self._budgets_now = budgets
         self._standing = standing
         self._pauses_now = pauses
         self._broker_up = broker_up
@@ -47,7 +50,7 @@ class Gauges(Collector):
         found["build_info"].add_metric([__version__], 1)
         found["broker_up"].add_metric([], int(self._broker_up()))
         database = True
-        for read in (self._queues, self._workers, self._circuits, self._pauses):
+        for read in (self._queues, self._workers, self._circuits, self._pauses, self._budgets):
             try:
                 read(found)
             except SQLAlchemyError:
@@ -87,6 +90,15 @@ class Gauges(Collector):
                 [pause.kind, pause.name], pause.since / 1000
             )
 
+    def _budgets(self, found: dict[str, GaugeMetricFamily]) -> None:
+        """Services are told apart in the console, and not by a label: here is the worst of them."""
+        ratios: dict[str, float] = {}
+        for one in self._budgets_now():
+            scope = target_of(one.scope).partition(" VA")[0]
+            ratios[scope] = max(one.ratio, ratios.get(scope, 0))
+        for scope, ratio in ratios.items():
+            found["budget_used_ratio"].add_metric([scope], ratio)
+
 
 def families() -> dict[str, GaugeMetricFamily]:
     """Every gauge without samples, by its name without the prefix."""
@@ -102,6 +114,7 @@ def families() -> dict[str, GaugeMetricFamily]:
         _gauge("worker_silent_seconds", "Since the last heartbeat through the queue."),
         _gauge("circuit_state", "0 closed, 1 half-open, 2 open.", "sender", "channel"),
         _gauge("paused_since_timestamp_seconds", "When an operator paused it.", "kind", "name"),
+        _gauge("budget_used_ratio", "Of a day's budget, how much is used.", "scope"),
         _gauge("broker_up", "Whether the broker answers."),
         _gauge("database_up", "Whether the database answers."),
         _gauge("build_info", "The version that answers.", "version"),

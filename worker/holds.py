@@ -11,29 +11,48 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, literal, or_, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    String,
+    and_,
+    case,
+    cast,
+    exists,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
 
 from worker.codes import Keyring
 from worker.db import Database, now_ms, then_ms
 from worker.door_tables import safe_numbers
 from worker.errors import PausedError
 from worker.models import deliveries, verifications
-from worker.operator_tables import blocked_numbers, blocks, pauses
+from worker.operator_tables import blocked_numbers, blocks, budgets, pauses
 from worker.senders import Sender
 from worker.states import Channel, Lane, queue_of
 
 FRESH = 1.0  # seconds in which nobody asks again
 STALE = 1.5  # seconds from which everybody waits for the one who asks
 
-_p, _b, _n = pauses.c, blocks.c, blocked_numbers.c
+_p, _b, _n, _u = pauses.c, blocks.c, blocked_numbers.c, budgets.c
 _d, _v = deliveries.c, verifications.c
-_PREFIX = literal("prefix")
+_PREFIX, _BUDGET = literal("prefix"), literal("budget")
+_NO_BUDGET = (cast(null(), String(8)), cast(null(), BigInteger))
+IN_FORCE = case((_u.until > then_ms(), _u.for_now), else_=_u.most)
+"""What a budget allows now, as a value; NULL where there is none."""
 _READ = union_all(
-    select(_p.kind, _p.name, (_p.until - then_ms()).label("left")).where(
+    select(_p.kind, _p.name, (_p.until - then_ms()).label("left"), *_NO_BUDGET).where(
         or_(_p.until.is_(None), _p.until > then_ms())
     ),
-    select(_PREFIX, _b.name, _b.until - then_ms()).where(
+    select(_PREFIX, _b.name, _b.until - then_ms(), *_NO_BUDGET).where(
         _b.kind == "prefix", or_(_b.until.is_(None), _b.until > then_ms())
+    ),
+    select(_BUDGET, _u.scope, cast(null(), BigInteger), _u.unit, IN_FORCE).where(
+        IN_FORCE.is_not(None)
     ),
 )
 
@@ -48,8 +67,21 @@ class PauseKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be spent in a day of UTC.
+
+    :param scope: `all`, a country, or a service's sid
+    :param unit: `messages`, or the currency of which `most` are micros
+    """
+
+    scope: str
+    unit: str
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
-    """What is paused and which prefixes are blocked.
+    """What is paused, which prefixes are blocked, and what may be spent.
 
     :param queues: those of paused channels too
     :param channels: also those whose every sender is paused
@@ -61,6 +93,7 @@ class Held:
     countries: frozenset[str] = frozenset()
     senders: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     left: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
@@ -167,7 +200,11 @@ def vouches_for(
 def _held(rows: Iterable[Sequence[Any]], senders: Sequence[Sender]) -> Held:
     found: dict[str, set[str]] = {}
     left = {}
-    for kind, name, ms in rows:
+    spendable = []
+    for kind, name, ms, unit, most in rows:
+        if unit is not None:
+            spendable.append(Budget(name, unit, int(most)))
+            continue
         found.setdefault(kind, set()).add(name)
         if ms is not None:
             left[kind, name] = max(1, -(-int(ms) // 1000))
@@ -180,6 +217,7 @@ def _held(rows: Iterable[Sequence[Any]], senders: Sequence[Sender]) -> Held:
         countries=frozenset(found.get(PauseKind.COUNTRY, ())),
         senders=paused,
         prefixes=tuple(sorted(found.get("prefix", ()))),
+        budgets=tuple(spendable),
         left=left,
     )
 

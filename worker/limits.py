@@ -8,16 +8,19 @@ import redis
 
 from worker import outage
 from worker.errors import (
+    BudgetExceededError,
     LimitReachedError,
     LimitsUnavailableError,
     OverloadedError,
     RequestRunningError,
 )
+from worker.spends import Budgets, Recall, Spend
 from worker.states import Channel, Lane, queue_of
 
 # Each limit's key is a list of the times (ms) of the last sends, at most as many as it allows.
 # Redis's clock decides, so every process sees the same window. What may refuse comes before
-# anything is written: all or nothing.
+# anything is written: all or nothing. The last keys are of budgets: the day of UTC, and what was
+# used of it. One that is not there was lost with the broker, or is new: it is learnt first.
 _ADMIT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -26,7 +29,8 @@ local first = 5 + ARGV[4]
 local share, usual, busy, running = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 if hold > 0 and redis.call('EXISTS', running) == 1 then return {-1, 0} end
 local refused, longest = 0, 0
-for i = first, #KEYS do
+local last = #KEYS - tonumber(ARGV[#ARGV])
+for i = first, last do
   local at = 5 + 2 * (i - first)
   local most, window = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   local wait = 0
@@ -37,6 +41,19 @@ for i = first, #KEYS do
     if oldest then wait = oldest + window - now end
   end
   if wait > longest then refused, longest = i - first + 1, wait end
+end
+local today = math.floor(now / 86400000)
+for i = last + 1, #KEYS do
+  local at = 5 + 2 * (i - first)
+  local most, takes = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+  local kept = redis.call('HMGET', KEYS[i], 'day', 'used')
+  if not kept[1] then return {-3, 0} end
+  local day = math.max(tonumber(kept[1]), today)
+  local used = day > tonumber(kept[1]) and 0 or tonumber(kept[2])
+  local wait = (day + 1) * 86400000 - now
+  if (used >= most or used + takes > most) and wait > longest then
+    refused, longest = i - first + 1, wait
+  end
 end
 if refused > 0 then return {refused, longest} end
 local lane, due = 0, 0
@@ -57,11 +74,18 @@ if patience > 0 then
   end
   if soonest > patience then return {-2, soonest} end
 end
-for i = first, #KEYS do
+for i = first, last do
   local at = 5 + 2 * (i - first)
   redis.call('RPUSH', KEYS[i], now)
   redis.call('LTRIM', KEYS[i], -ARGV[at], -1)
   redis.call('PEXPIRE', KEYS[i], ARGV[at + 1])
+end
+for i = last + 1, #KEYS do
+  if tonumber(redis.call('HGET', KEYS[i], 'day')) < today then
+    redis.call('HSET', KEYS[i], 'day', today, 'used', 0)
+  end
+  redis.call('HINCRBY', KEYS[i], 'used', ARGV[5 + 2 * (i - first) + 1])
+  redis.call('PEXPIRE', KEYS[i], 172800000)
 end
 if most_starts > 0 and lane == 0 then
   redis.call('SET', share, string.format('%.3f', due + 10000 / most_starts), 'PX', 20000)
@@ -72,7 +96,14 @@ return {0, lane}
 
 
 _RELEASE = """
-for _, key in ipairs(KEYS) do redis.call('RPOP', key) end
+for i, key in ipairs(KEYS) do
+  local takes = ARGV[i - #KEYS + #ARGV]
+  if not takes then
+    redis.call('RPOP', key)
+  elseif tonumber(redis.call('HGET', key, 'used') or 0) >= tonumber(takes) then
+    redis.call('HINCRBY', key, 'used', '-' .. takes)
+  end
+end
 """
 
 
@@ -116,18 +147,24 @@ COME_BACK = 5  # seconds, to a caller who was refused because codes wait too lon
 class Limits:
     """Admission by limits that all processes share. Without Redis nothing is admitted."""
 
-    def __init__(self, client: "redis.Redis") -> None:
+    def __init__(self, client: "redis.Redis", recall: Recall) -> None:
         self._client = client
+        self.budgets = Budgets(client, recall)
         self._admit = client.register_script(_ADMIT)
         self._release = client.register_script(_RELEASE)
 
     def admit(
-        self, limits: Sequence[Limit], share: Share = NO_SHARE, running: str | None = None
+        self,
+        limits: Sequence[Limit],
+        share: Share = NO_SHARE,
+        running: str | None = None,
+        spends: Sequence[Spend] = (),
     ) -> Lane:
-        """Count one send against every limit, or against none; the lane it goes to.
+        """Count one send against every limit and budget, or against none; the lane it goes to.
 
         :param running: marks a request as being answered until `finish`
         :raises LimitReachedError: names the limit that opens last, and when
+        :raises BudgetExceededError: it is a budget that opens last
         :raises OverloadedError: the lane's oldest job has waited longer than `share` says
         :raises RequestRunningError: `running` is marked already
         :raises LimitsUnavailableError: Redis does not answer
@@ -135,22 +172,37 @@ class Limits:
         keys = [f"sendcode:share:{share.service_sid}"]
         keys += [queue_of(share.channel, lane) for lane in (Lane.USUAL, Lane.BUSY)]
         keys += [_running(running), *share.paces, *(limit.redis_key for limit in limits)]
+        keys += [spend.redis_key for spend in spends]
         hold = RUNNING_FOR if running else 0
         arguments = [share.most, share.patience * 1000, hold, len(share.paces)]
         arguments += [n for limit in limits for n in (limit.most, limit.window * 1000)]
+        arguments += [n for spend in spends for n in (spend.most, spend.takes)]
+        arguments.append(len(spends))
+        verdict, value = self._asked(keys, arguments)
+        if verdict == -3:
+            self.budgets.learn(spends)
+            verdict, value = self._asked(keys, arguments)
+        if verdict == -3:
+            raise LimitsUnavailableError("a budget's count was lost twice")
+        if verdict == -1:
+            raise RequestRunningError("the same request is still running")
+        if verdict == -2:
+            raise OverloadedError(COME_BACK)
+        wait = max(1, -(-int(value) // 1000))
+        if verdict > len(limits):
+            raise BudgetExceededError(spends[verdict - 1 - len(limits)].scope, wait)
+        if verdict:
+            raise LimitReachedError(limits[verdict - 1].name, wait)
+        return Lane.BUSY if value else Lane.USUAL
+
+    def _asked(self, keys: list[str], arguments: list[int]) -> tuple[int, int]:
         try:
             verdict, value = self._admit(keys=keys, args=arguments)
         except redis.RedisError as error:
             outage.lost(error)
             raise LimitsUnavailableError(type(error).__name__) from None
         outage.over()
-        if verdict == -1:
-            raise RequestRunningError("the same request is still running")
-        if verdict == -2:
-            raise OverloadedError(COME_BACK)
-        if verdict:
-            raise LimitReachedError(limits[verdict - 1].name, max(1, -(-int(value) // 1000)))
-        return Lane.BUSY if value else Lane.USUAL
+        return int(verdict), int(value)
 
     def used(self, limits: Sequence[Limit]) -> list[tuple[int, int]]:
         """Of each limit: sends that count now, and seconds until it opens again; 0: it is open.
@@ -176,13 +228,16 @@ class Limits:
         with suppress(redis.RedisError):
             self._client.delete(_running(running))
 
-    def release(self, limits: Sequence[Limit]) -> None:
+    def release(self, limits: Sequence[Limit], spends: Sequence[Spend] = ()) -> None:
         """Take back one admission: what it was for was never written.
 
         :raises LimitsUnavailableError: Redis does not answer
         """
         try:
-            self._release(keys=[limit.redis_key for limit in limits])
+            self._release(
+                keys=[limit.redis_key for limit in limits] + [spend.redis_key for spend in spends],
+                args=[spend.takes for spend in spends],
+            )
         except redis.RedisError as error:
             raise LimitsUnavailableError(type(error).__name__) from None
 

@@ -7,6 +7,7 @@ twice or made by two relays is the same count.
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -74,8 +75,15 @@ _CODES = (
 
 
 class Rollup:
-    def __init__(self, db: Database, retention_days: int) -> None:
+    """
+    :param counted: called after a look, such as by what compares with the counts
+    """
+
+    def __init__(
+        self, db: Database, retention_days: int, counted: Callable[[], object] = lambda: None
+    ) -> None:
         self._db = db
+        self._counted = counted
         self._keep = retention_days * 86_400_000
 
     def run(self, stop: threading.Event) -> None:
@@ -85,6 +93,7 @@ class Rollup:
             try:
                 while self.look() == AT_ONCE and not stop.is_set():
                     pass
+                self._counted()
                 if time.monotonic() - purged > 3600:
                     self.purge()
                     purged = time.monotonic()

@@ -35,6 +35,7 @@ from worker.messaging import Messaging
 from worker.minutes import Minutes
 from worker.operations import Operations
 from worker.operations.blocks import Blocks
+from worker.operations.budgets import Budgets
 from worker.operations.bulk import Bulk
 from worker.operations.crew import Crew
 from worker.operations.discarding import Discarding
@@ -56,6 +57,7 @@ from worker.rollup import Rollup
 from worker.safelist import SafeList
 from worker.services import Services
 from worker.settings import Settings
+from worker.spent import Spent
 from worker.standing import Standing
 from worker.templates import Templates
 from worker.verifications import Start, Verification, Verifications
@@ -91,7 +93,7 @@ class Sendcode:
 
     @cached_property
     def limits(self) -> Limits:
-        return Limits(self.redis)
+        return Limits(self.redis, self.spent.today)
 
     @cached_property
     def circuits(self) -> Circuits:
@@ -209,7 +211,7 @@ class Sendcode:
 
     @cached_property
     def fallback(self) -> Fallback:
-        return Fallback(self.db, self.limits, self.settings, self.publish)
+        return Fallback(self.db, self.limits, self.settings, self.publish, self.holds)
 
     @cached_property
     def receipts(self) -> Receipts:
@@ -233,8 +235,12 @@ class Sendcode:
         return Minutes(self.db)
 
     @cached_property
+    def spent(self) -> Spent:
+        return Spent(self.db)
+
+    @cached_property
     def rollup(self) -> Rollup:
-        return Rollup(self.db, self.settings.retention_days)
+        return Rollup(self.db, self.settings.retention_days, self.budgets.catch_up)
 
     @cached_property
     def operators(self) -> Operators:
@@ -249,6 +255,10 @@ class Sendcode:
         return Holds(self.db, self.keyring, self.settings.all_senders())
 
     @cached_property
+    def budgets(self) -> Budgets:
+        return Budgets(self.db, self.holds, self.limits, self.settings, self.spent.today)
+
+    @cached_property
     def operations(self) -> Operations:
         s, find = self.settings, self.records.find
         senders = s.all_senders()
@@ -259,6 +269,7 @@ class Sendcode:
         return Operations(
             pauses=Pauses(self.db, self.holds, [sender.name for sender in senders]),
             blocks=Blocks(self.db, self.keyring, self.holds),
+            budgets=self.budgets,
             sending=sending,
             discarding=Discarding(self.db, s),
             numbers=Numbers(self.db, self.keyring, self.limits, s, find),

@@ -1,4 +1,4 @@
-"""The limits in force, and how much of them a number has used."""
+"""The limits and budgets in force, and how much of them is used."""
 
 from typing import Any
 
@@ -7,9 +7,14 @@ from fastapi.concurrency import run_in_threadpool
 
 from api_stub.console.guard import Fields, Viewer, parts_of
 from api_stub.console.pages import page
+from api_stub.console.verbs import scope_of
+from api_stub.console.wording import money
 from worker import phone
-from worker.errors import InvalidParameterError
+from worker.errors import InvalidParameterError, LimitsUnavailableError
+from worker.money import Money
+from worker.operations import BudgetStanding
 from worker.settings import Settings
+from worker.spends import ALL, MESSAGES
 from worker.statements import COUNTRY, RANGE, number_limits, range_limits
 from worker.states import Channel
 from worker.wiring import Sendcode
@@ -48,10 +53,37 @@ def _page(request: Request, wrong: str = "", **values: Any) -> Response:
     ours = parts_of(request)
     shown = {"used": None, "number": "", "service": ""} | values
     services = ours.services.page(ours.settings.account_sid, limit=50)
+    prices = ours.settings.price_list()
+    units = [prices.currency, MESSAGES] if prices.micros else [MESSAGES]
     return page(
         request, "limits.html", 400 if wrong else 200, current="limits", wrong=wrong,
-        limits=_in_force(ours.settings), services=services, **shown,
+        limits=_in_force(ours.settings), services=services, units=units,
+        budgets=_budgets(ours, {one.sid: one.friendly_name for one in services}),
+        spent=ours.spent.by_country(), **shown,
     )  # fmt: skip
+
+
+def _budgets(ours: Sendcode, names: dict[str, str]) -> list[dict[str, Any]] | None:
+    """What each budget's line shows; None where the broker does not answer."""
+    try:
+        found = ours.operations.budgets.all()
+    except LimitsUnavailableError:
+        return None
+    return [_line(one, names) for one in found]
+
+
+def _line(one: BudgetStanding, names: dict[str, str]) -> dict[str, Any]:
+    kind = "" if one.scope == ALL else "service" if one.scope in names else one.scope
+    return {
+        "budget": one, "what": names.get(one.scope) or scope_of({"scope": one.scope}),
+        "kind": kind,
+        **{name: None if value is None else _amount(value, one.unit)
+           for name, value in (("used", one.used), ("most", one.most), ("then", one.then))},
+    }  # fmt: skip
+
+
+def _amount(value: int, unit: str) -> str:
+    return f"{value:,} {unit}" if unit == MESSAGES else money(Money(value, unit))
 
 
 def _in_force(s: Settings) -> list[tuple[str, str, str]]:

@@ -12,11 +12,13 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from api_stub.console.countries import name_of
 from worker.circuits import Circuit, CircuitState
 from worker.failures import Group
 from worker.gauges import AWAY
 from worker.minutes import Counts
-from worker.operations import Pause
+from worker.operations import BudgetStanding, Pause
+from worker.operations.budgets import NEARLY, target_of
 from worker.presence import Worker
 from worker.standing import SILENT_AFTER, Flow, QueueStanding
 from worker.wiring import Sendcode
@@ -67,6 +69,7 @@ class Look:
     counted_at: int | None = None
     groups: list[Group] | None = None
     pauses: list[Pause] | None = None
+    budgets: list[BudgetStanding] | None = None
     concerns: list[Concern] = field(default_factory=list)
 
     @property
@@ -179,6 +182,7 @@ class Looks:
         look.counted_at = _read(minutes.counted_at)
         look.groups = _read(lambda: self.groups(RECENT)[:WORST])
         look.pauses = _read(ours.operations.pauses.all)
+        look.budgets = _read(ours.operations.budgets.all)
         look.concerns = concerns(look)
         return look
 
@@ -195,6 +199,7 @@ def _read(read: Callable[[], T]) -> T | None:
 def concerns(look: Look) -> list[Concern]:
     """What needs attention, the worst first."""
     found = [*_away(look), *_waits(look), *_workers(look), *_circuits(look), *_outcomes(look)]
+    found += _budgets(look)
     return sorted(found, key=lambda one: one.level)
 
 
@@ -242,6 +247,25 @@ def _circuits(look: Look) -> list[Concern]:
         for circuit in look.circuits or ()
         if circuit.state is not CircuitState.CLOSED
     ]
+
+
+def _budgets(look: Look) -> list[Concern]:
+    return [
+        Concern(
+            "bad" if one.ratio >= 1 else "warn",
+            f"The day's budget is used up: {_scope(one)}"
+            if one.ratio >= 1
+            else f"{one.ratio:.0%} of the day's budget is used: {_scope(one)}",
+            "When it is used up, starts there are refused until midnight UTC.",
+            "/limits",
+        )
+        for one in look.budgets or ()
+        if one.ratio > NEARLY
+    ]
+
+
+def _scope(one: BudgetStanding) -> str:
+    return {2: name_of(one.scope), 3: "everything"}.get(len(one.scope), target_of(one.scope))
 
 
 def _outcomes(look: Look) -> list[Concern]:

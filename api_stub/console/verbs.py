@@ -13,12 +13,14 @@ from worker.operations.forcing import HOUR
 from worker.operators import Role
 from worker.operators.words import one_spelling
 from worker.records import Filters
+from worker.spends import ALL
 
 Given = Mapping[str, str]
 ENDED = "ended"  # the choice of no end
 # The first is chosen where nobody chooses: what was stopped at night must not stay so unseen.
 PAUSED_FOR = {"1800": "30 minutes", "7200": "2 hours", ENDED: "until somebody ends it"}
 FORCED_FOR = {"3600": "1 hour", "900": "15 minutes", "14400": "4 hours", "86400": "a day"}
+BUDGET_FOR = {ENDED: "until somebody changes it", **FORCED_FOR}
 BLOCKED_FOR = {ENDED: "until somebody ends it", **FORCED_FOR}
 FILTERS = ("state", "channel", "country", "error_code")
 
@@ -49,6 +51,14 @@ class Verb:
 def what_is_paused(given: Given) -> str:
     kind, name = given.get("kind", ""), given.get("name", "")
     return f"{kind} {name_of(name) if kind == PauseKind.COUNTRY else name}"
+
+
+def scope_of(given: Given) -> str:
+    """The scope of a budget, in words."""
+    scope = given.get("scope", "")
+    if scope == ALL:
+        return "everything"
+    return name_of(scope.upper()) if len(scope) == 2 else scope
 
 
 def _until(given: Given, choices: Mapping[str, str]) -> int | None:
@@ -205,6 +215,22 @@ VERBS: dict[str, Verb] = {
         "It can be sent to again.",
         lambda ops, by, given, rest: ops.blocks.unblock(by, given["sid"], **rest),
         takes=("sid",), back="/blocks", button="Unblock it",
+    ),
+    "set-budget": Verb(
+        lambda given: f"Budget of {given['amount']} {given['unit']} a day: {scope_of(given)}",
+        "When it is used up, starts there are refused until the day (UTC) ends. What was spent"
+        " today counts. With a time it stands in for the budget that is there.",
+        lambda ops, by, given, rest: ops.budgets.set(
+            by, given["scope"].strip(), given["amount"].strip(), given["unit"],
+            until=_until(given, BUDGET_FOR), **rest),
+        takes=("scope", "amount", "unit"), until=BUDGET_FOR, danger=True, role=Role.ADMIN,
+        back="/limits", button="Set it",
+    ),
+    "clear-budget": Verb(
+        lambda given: f"Remove the budget: {scope_of(given)}",
+        "Nothing limits there what a day costs.",
+        lambda ops, by, given, rest: ops.budgets.clear(by, given["scope"], **rest),
+        takes=("scope",), danger=True, role=Role.ADMIN, back="/limits", button="Remove it",
     ),
     "reset-limits": Verb(
         lambda given: "Give a number its sends back",

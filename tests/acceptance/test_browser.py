@@ -54,7 +54,7 @@ def evening(folder: Path) -> Iterator[Up]:
     if program() is None:
         missing(MISSING)
     must_have_broker()
-    running = Up(Path(tempfile.mkdtemp(dir=folder)))
+    running = Up(Path(tempfile.mkdtemp(dir=folder)), SENDCODE_PRICES=plausible.PRICES)
     try:
         running.start()
         plausible.evening(running)

@@ -33,6 +33,8 @@ GIVEN = {
     "circuit": {"sender": "main", "channel": "sms", "state": "open"},
     "block": {"what": "+8835"},
     "reset-limits": {"what": FRENCH},
+    "set-budget": {"scope": "FR", "amount": "5", "unit": "messages"},
+    "clear-budget": {"scope": "FR"},
     "bulk": {"verb": "retry", "country": "FR"},
     "resend": {"channel": "call"},
     "discard-queue": {"queue": "sms", "which": "all"},
@@ -66,7 +68,7 @@ def given(verb: str, sid: str) -> dict[str, str]:
 def untouched(parts: Sendcode) -> bool:
     """No action was written down, and nothing is held."""
     room = parts.operations
-    return not (room.audit.page() or room.pauses.all() or room.blocks.all())
+    return not (room.audit.page() or room.pauses.all() or room.blocks.all() or room.budgets.all())
 
 
 @ON_SQLITE

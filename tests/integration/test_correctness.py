@@ -87,7 +87,7 @@ def test_limits_count_whatever_the_client_decodes(broker_url: str, decode: bool)
     """The limits compare numbers in Redis itself, so the type that comes back is no matter."""
     client = redis.Redis.from_url(broker_url, decode_responses=decode)
     client.flushdb()
-    limits, limit = Limits(client), Limit("sends", "k", most=2, window=600)
+    limits, limit = Limits(client, lambda _: (0, [])), Limit("sends", "k", most=2, window=600)
     limits.admit([limit])
     limits.admit([limit])
     with pytest.raises(LimitReachedError) as refused:

@@ -72,7 +72,7 @@ def test_a_quiet_worker_is_told_of(parts: Sendcode) -> None:
     say(parts, State.QUIET)
     say(parts, name="sendcode-2@host")
     assert door(parts).get("/readyz").json()["quiet_workers"] == [NAME]
-    gauges = Gauges(parts.standing, lambda: True, parts.operations.pauses.all).collect()
+    gauges = Gauges(parts.standing, lambda: True, parts.operations.pauses.all, list).collect()
     found = {family.name: [sample.value for sample in family.samples] for family in gauges}
     assert found["sendcode_workers_quiet"] == [1]
     assert found["sendcode_workers_alive"] == [2]

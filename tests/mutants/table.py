@@ -13,6 +13,7 @@ BLOCKS = "tests/integration/test_blocks.py::"
 BULK = "tests/integration/test_bulk.py::"
 DISCARDING = "tests/integration/test_discarding.py::"
 SENDER_TESTS = "tests/integration/test_sender_tests.py::"
+BUDGETS = "tests/integration/test_budgets.py::"
 PEOPLE = "tests/integration/test_people.py::"
 OPERATING = "tests/integration/test_operating.py::"
 RANGES = "tests/integration/test_range_limits.py::"
@@ -713,5 +714,47 @@ MUTANTS = (
         'return {"totp_sealed": self._keyring.seal_secret(secret, row["sid"])}',
         "return {}",
         "tests/integration/test_resealing.py::test_a_second_factor_survives_a_new_key",
+    ),
+    _mutant(
+        "budget-is-not-asked",
+        "worker/spending.py",
+        "if one.scope in scopes",
+        "if one.scope in ()",
+        BUDGETS + "test_what_is_used_up_refuses_until_the_day_ends",
+    ),
+    _mutant(
+        "budget-takes-one",
+        "worker/spending.py",
+        "budget.most, price.micros)",
+        "budget.most, 1)",
+        BUDGETS + "test_money_is_counted_by_its_price",
+    ),
+    _mutant(
+        "budget-is-counted-beside",
+        "worker/limits.py",
+        "  local wait = (day + 1) * 86400000 - now\n",
+        "  local wait = (day + 1) * 86400000 - now redis.call('HINCRBY', KEYS[i], 'used', 1)\n",
+        BUDGETS + "test_it_counts_all_or_nothing",
+    ),
+    _mutant(
+        "budget-is-overdrawn",
+        "worker/limits.py",
+        "(used >= most or used + takes > most)",
+        "used > most",
+        BUDGETS + "test_many_at_once_at_the_edge",
+    ),
+    _mutant(
+        "budget-forgets-with-the-broker",
+        "worker/limits.py",
+        "if not kept[1] then return {-3, 0} end",
+        "if not kept[1] then return {0, 0} end",
+        BUDGETS + "test_an_emptied_broker_forgets_no_budget",
+    ),
+    _mutant(
+        "budget-lasts-for-ever",
+        "worker/limits.py",
+        "day > tonumber(kept[1]) and 0 or tonumber(kept[2])",
+        "tonumber(kept[2])",
+        BUDGETS + "test_a_new_day_begins_with_nothing_used",
     ),
 )

@@ -49,7 +49,7 @@ def main(words: list[str]) -> int:
         sys.stderr.write(f"shots: {MISSING}\n")
         return 1
     base = Path(tempfile.mkdtemp(prefix="sc-", dir="/tmp"))
-    up = Up(base)
+    up = Up(base, SENDCODE_PRICES=plausible.PRICES)
     try:
         up.start()
         _take(up, asked.only, asked.into)

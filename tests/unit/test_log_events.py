@@ -10,14 +10,15 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/logs.md"
 LEVELS = ("debug", "info", "warning", "error")
-# What operators of such tools look for. `budget.exceeded` would want a budget, which is not there.
+# What operators of such tools look for.
 WANTED = set(
     re.findall(
         r"\S+",
         """
 request.accepted request.rejected request.deduplicated job.enqueued job.started job.deferred
 job.discarded attempt.started attempt.accepted attempt.failed attempt.timed_out retry.scheduled
-fallback.triggered receipt.received receipt.duplicate receipt.out_of_order receipt.unmatched
+fallback.triggered budget.exceeded receipt.received receipt.duplicate receipt.out_of_order
+receipt.unmatched
 webhook.rejected code.verified code.wrong code.expired code.locked limit.hit fraud.prefix_held
 circuit.opened circuit.half_open circuit.closed pause.set pause.cleared operator.action
 worker.started worker.draining worker.stopped broker.lost broker.restored migration.applied

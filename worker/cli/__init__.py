@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused (limit, wron
 from worker.cli import (
     api_keys,
     authy,
+    budgets,
     bulk,
     codes,
     doctor,
@@ -27,6 +28,7 @@ from worker.cli.base import main
 __all__ = [
     "api_keys",
     "authy",
+    "budgets",
     "bulk",
     "codes",
     "doctor",

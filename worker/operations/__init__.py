@@ -6,6 +6,7 @@ done twice or by two at once.
 
 from worker.audit import Audit
 from worker.operations.blocks import Block, Blocks
+from worker.operations.budgets import Budgets, BudgetStanding
 from worker.operations.bulk import Bulk, BulkJob
 from worker.operations.crew import Crew
 from worker.operations.discarding import Discarding
@@ -26,6 +27,7 @@ class Operations:
         self,
         pauses: Pauses,
         blocks: Blocks,
+        budgets: Budgets,
         sending: Sending,
         discarding: Discarding,
         numbers: Numbers,
@@ -39,6 +41,7 @@ class Operations:
     ) -> None:
         self.pauses = pauses
         self.blocks = blocks
+        self.budgets = budgets
         self.sending = sending
         self.discarding = discarding
         self.numbers = numbers
@@ -51,9 +54,10 @@ class Operations:
         self.audit = audit
 
     def end_overdue(self) -> None:
-        """End the pauses and blocks whose time is over."""
+        """End the pauses, blocks and budgets whose time is over."""
         self.pauses.end_overdue()
         self.blocks.end_overdue()
+        self.budgets.end_overdue()
 
     def purge(self, age: int) -> None:
         """Delete what the audit log has kept for a year, and older bulk jobs that have ended.
@@ -64,4 +68,4 @@ class Operations:
         self.bulk.purge(age)
 
 
-__all__ = ["Block", "BulkJob", "Operations", "Outcome", "Pause", "Result"]
+__all__ = ["Block", "BudgetStanding", "BulkJob", "Operations", "Outcome", "Pause", "Result"]

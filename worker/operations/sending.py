@@ -3,7 +3,7 @@
 A delivery is sent again once, by whoever asks and however often: the row in `repeats` decides.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -27,6 +27,8 @@ from worker.models import deliveries, verifications
 from worker.operations.words import Outcome, Result, acting, done_or_would, require_admin
 from worker.operator_tables import repeats
 from worker.settings import Settings
+from worker.spending import spends_of
+from worker.spends import Spend
 from worker.statements import (
     ALIVE,
     PENDING,
@@ -53,7 +55,7 @@ _FOUND = (
     select(
         *(_d.sid, _d.channel, _d.state, _d.queue),
         *(_v.account_sid, _v.service_sid, _v.status, _v.expires_at, _v.number_index),
-        *(_v.key_id, _v.number_sealed, _v.own_code),
+        *(_v.key_id, _v.number_sealed, _v.own_code, _v.country),
         _v.sid.label("verification"),
         _v.code_sealed.is_(None).label("code_gone"),
         _v.payment_sealed.is_not(None).label("pays"),
@@ -129,7 +131,7 @@ class Sending:
         :raises ActionRefusedError: `expired`, or how else the verification ended; `code_gone`, its
             own code is not kept any more; `not_allowed`, to override limits
         :raises BlockedError: the number is blocked
-        :raises LimitReachedError: a send limit is reached
+        :raises LimitReachedError: a send limit is reached, or a budget used up
         :raises LimitsUnavailableError: the limits cannot be asked
         """
         return self._again(by, "retry", sid, None, reason, override_limits, dry_run)
@@ -205,6 +207,7 @@ class Sending:
         if dry_run:
             return Outcome(action, row["sid"], Result.WOULD, before, after)
         limits = [] if override_limits else self._limits_of(row, wanted)
+        spends = [] if override_limits else self._spends_of(row, wanted)
         admitted = False
         try:
             with self._db.begin() as connection:
@@ -218,13 +221,13 @@ class Sending:
                         action, row["sid"], Result.UNCHANGED, before, {"delivery": known}
                     )
                 if limits:
-                    self._limits.admit(limits)
+                    self._limits.admit(limits, spends=spends)
                     admitted = True
                 after["delivery"] = self._make(connection, row, wanted)
                 write_down(connection, by, action, row["sid"], reason, before, after)
         except Exception:
             if admitted:
-                self._release(limits)
+                self._release(limits, spends)
             raise
         life = max(1, (row["expires_at"] - row["now"]) // 1000)
         queue = queue_of(wanted, _LANES[row["queue"]])
@@ -260,6 +263,10 @@ class Sending:
     def _limits_of(self, row: RowMapping, channel: Channel) -> list[Limit]:
         return number_limits(self._settings, row["service_sid"], row["number_index"], channel)
 
+    def _spends_of(self, row: RowMapping, channel: Channel) -> Sequence[Spend]:
+        held, prices = self._holds.now(), self._settings.price_list()
+        return spends_of(held.budgets, prices, row["service_sid"], channel, row["country"])
+
     def _make(self, connection: Connection, row: RowMapping, channel: Channel) -> str:
         delivery = new_delivery(
             row["verification"],
@@ -277,9 +284,9 @@ class Sending:
         )
         return sid
 
-    def _release(self, limits: list[Limit]) -> None:
+    def _release(self, limits: list[Limit], spends: Sequence[Spend]) -> None:
         with suppress(LimitsUnavailableError):  # the windows end by themselves
-            self._limits.release(limits)
+            self._limits.release(limits, spends)
 
 
 def _check_code(row: RowMapping) -> None:

@@ -26,6 +26,8 @@ from worker.limits import Limit, Share
 from worker.messages import check_brand, resolve_locale
 from worker.plan import step_of
 from worker.prepared import Row
+from worker.spending import spends_of
+from worker.spends import Spend
 from worker.statements import (
     number_limits,
     range_limits,
@@ -65,6 +67,7 @@ class Starting(Writing):
         :raises NotFoundError: no such service in the account
         :raises TemplateNotFoundError: no such template, or none in this locale
         :raises LimitReachedError: a send limit is reached, the number's or one that it shares
+        :raises BudgetExceededError: the day's budget of all, the service or the country is used
         :raises RateLimitedError: a limit of the service's own is reached by a value given here
         :raises OverloadedError: codes wait too long for a worker
         :raises LimitsUnavailableError: the limits cannot be asked
@@ -118,9 +121,13 @@ class Starting(Writing):
                 self._settings, wanted.service_sid, number, self._keyring.number_index
             )
         limits += own_limits
+        spends = spends_of(
+            *(held.budgets, self._settings.price_list(), wanted.service_sid),
+            *(wanted.channel, number.country),
+        )
         running = self._running(account_sid, wanted.request_id)
         try:
-            lane = self._admit(limits, self._share(wanted, has_waited), running)
+            lane = self._admit(limits, self._share(wanted, has_waited), running, spends)
         except LimitReachedError:
             # The same request may have been answered since we looked, and taken the last place.
             answered = self._answered(account_sid, wanted.request_id, fingerprints)
@@ -146,13 +153,13 @@ class Starting(Writing):
         except (SendcodeError, *UNAVAILABLE):
             # Where the answer to a COMMIT was lost the send may stand; one uncounted send
             # is better than a number locked out by sends that never were.
-            self._release(limits)
+            self._release(limits, spends)
             raise
         finally:
             if running:
                 self._limits.finish(running)
         if written is None:
-            self._release(limits)
+            self._release(limits, spends)
             answered = self._answered(account_sid, wanted.request_id, fingerprints)
             if answered is None:
                 raise RequestRunningError("the same request is still running")
@@ -182,13 +189,15 @@ class Starting(Writing):
         sid: str | None = wanted.template_sid or service["default_template_sid"]
         return sid
 
-    def _release(self, limits: list[Limit]) -> None:
+    def _release(self, limits: list[Limit], spends: Sequence[Spend]) -> None:
         with suppress(LimitsUnavailableError):  # the windows end by themselves
-            self._limits.release(limits)
+            self._limits.release(limits, spends)
 
-    def _admit(self, limits: list[Limit], share: Share, running: str | None) -> Lane:
+    def _admit(
+        self, limits: list[Limit], share: Share, running: str | None, spends: Sequence[Spend]
+    ) -> Lane:
         try:
-            return self._limits.admit(limits, share, running)
+            return self._limits.admit(limits, share, running, spends)
         except LimitReachedError as error:
             name = error.limit.removeprefix(RATE_LIMIT)
             if name == error.limit:

@@ -10,6 +10,7 @@ import structlog
 
 from worker import logs
 from worker.errors import (
+    BudgetExceededError,
     ChecksSpentError,
     InvalidParameterError,
     KeyMissingError,
@@ -49,6 +50,8 @@ def _tell(act: str, error: SendcodeError) -> None:
     match error:
         case LimitsUnavailableError() | RequestRunningError():
             pass  # nothing was decided; the door says what becomes of it
+        case BudgetExceededError(scope=scope, retry_after=wait):
+            log.warning("budget.exceeded", scope=scope, retry_after=wait)
         case LimitReachedError(limit="range", retry_after=wait) if not of_service:
             log.warning("fraud.prefix_held", retry_after=wait)
         case LimitReachedError(limit=limit, retry_after=wait):
