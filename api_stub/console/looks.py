@@ -256,7 +256,9 @@ def _budgets(look: Look) -> list[Concern]:
             f"The day's budget is used up: {_scope(one)}"
             if one.ratio >= 1
             else f"{one.ratio:.0%} of the day's budget is used: {_scope(one)}",
-            "When it is used up, starts there are refused until midnight UTC.",
+            "Starts there are refused until midnight UTC."
+            if one.ratio >= 1
+            else "When it is used up, starts there are refused until midnight UTC.",
             "/limits",
         )
         for one in look.budgets or ()
