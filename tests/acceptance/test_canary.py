@@ -172,7 +172,12 @@ def operate(doors: Answers, to: str, sid: str) -> None:
     for name in ("error_code", "country", "state", "channel", "verb", "by"):
         doors.operate("bulk", **{"verb": "cancel", name: to})
     doors.operate("bulk", verb="cancel", state="failed", reason=asked)
-    for name in ("audit", "blocks", "pauses", "bulk"):
+    for name in ("scope", "amount", "unit"):
+        rest = {"scope": "all", "amount": "9999", "unit": "messages"} | {name: to}
+        doors.operate("budget", reason=asked, **rest)
+    doors.operate("budget", scope="all", amount="9999", unit="messages", reason=asked)
+    doors.operate("budget/remove", scope=to, reason=asked)
+    for name in ("audit", "blocks", "budgets", "pauses", "bulk"):
         answer = doors.up.http.get(f"/operator/v1/{name}")
         doors.kept[f"{len(doors.kept)} {name}"] = answer.content
 

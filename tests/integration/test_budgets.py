@@ -333,6 +333,24 @@ def test_what_is_no_budget_is_refused(parts: Sendcode, scope: str, amount: str, 
 
 
 @ON_SQLITE
+def test_what_is_no_scope_is_not_repeated(parts: Sendcode) -> None:
+    """A number in the place of a scope is refused, and stands in no line and no answer."""
+    budgets = parts.operations.budgets
+    with capture_logs() as lines:
+        for act in (
+            lambda: budgets.clear(ADMIN, BRITISH, "a drill"),
+            lambda: allow(parts, BRITISH, "5"),
+            lambda: allow(parts, "all", BRITISH),
+            lambda: allow(parts, "all", "5", BRITISH),
+        ):
+            with pytest.raises(InvalidParameterError) as caught:
+                act()
+            assert BRITISH not in str(caught.value)
+    assert BRITISH not in str(lines)
+    assert count(parts, "budgets") == 0
+
+
+@ON_SQLITE
 def test_without_prices_no_budget_in_money(make_parts: Callable[..., Sendcode]) -> None:
     """Money cannot be counted without prices, and the refusal says which setting is missing."""
     with pytest.raises(InvalidParameterError, match="SENDCODE_PRICES"):

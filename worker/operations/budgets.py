@@ -157,7 +157,8 @@ class Budgets:
         :raises ActionRefusedError: `not_allowed`
         """
         require_admin(by, "change budgets")
-        reason, target = clean_reason(reason), target_of(scope)
+        scope, reason = _shaped(scope), clean_reason(reason)
+        target = target_of(scope)
         with self._db.begin() as connection:
             row = _find(connection, scope)
             if row is None:
@@ -191,17 +192,14 @@ class Budgets:
         write_down(connection, ENDED, action, target, "its time is over", before, after)
 
     def _known(self, scope: str) -> str:
-        if scope == ALL or scope.upper() in phonenumbers.SUPPORTED_REGIONS:
-            return scope if scope == ALL else scope.upper()
+        scope = _shaped(scope)
         if _SERVICE.fullmatch(scope):
             s = services.c
             owned = select(s.sid).where(s.sid == scope, s.account_sid == self._settings.account_sid)
             with self._db.statement() as connection:
-                if connection.execute(owned).first() is not None:
-                    return scope
-        raise InvalidParameterError(
-            "Scope", "must be all, a country such as GB, or the sid of a service (VA…)"
-        )
+                if connection.execute(owned).first() is None:
+                    raise InvalidParameterError("Scope", "there is no such service")
+        return scope
 
     def _amount(self, amount: str, unit: str) -> tuple[int, str]:
         if unit == MESSAGES:
@@ -263,6 +261,18 @@ class Budgets:
             since=row["since"],
             countable=row["unit"] == MESSAGES or in_prices,
         )
+
+
+def _shaped(scope: str) -> str:
+    """A scope in its one spelling; that of a service which is gone too."""
+    country = scope.upper()
+    if country in phonenumbers.SUPPORTED_REGIONS:
+        return country
+    if scope == ALL or _SERVICE.fullmatch(scope):
+        return scope
+    raise InvalidParameterError(
+        "Scope", "must be all, a country such as GB, or the sid of a service (VA…)"
+    )
 
 
 def target_of(scope: str) -> str:
