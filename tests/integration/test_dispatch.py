@@ -225,9 +225,8 @@ def test_receipt_before_our_own_write(parts: Sendcode, service: Service, provide
     _, sid = first(parts, service)
     job = parts.dispatch._rows.claim(sid, None, "main", "main")
     assert job is not None
-    accepted = parts.providers["main"].send(
-        parts.dispatch._content.outgoing(job, time.monotonic() + 600)
-    )
+    outgoing = parts.dispatch._content.outgoing(job, time.monotonic() + 600)
+    accepted = parts.providers["main"].send(outgoing)
     parts.receipts.apply(
         sid,
         provider="twilio",
@@ -235,7 +234,7 @@ def test_receipt_before_our_own_write(parts: Sendcode, service: Service, provide
         status="delivered",
         words=MESSAGE_STATUSES,
     )
-    parts.dispatch._accepted(job, "main", accepted)
+    parts.dispatch._accepted(job, "main", accepted, outgoing)
     row = delivery(parts, sid)
     assert (row.state, row.provider_sid) == ("delivered", accepted.sid)
     assert row.delivered_at is not None
@@ -321,12 +320,11 @@ def test_acceptance_after_the_lease_was_given_up(
     _, sid = first(parts, service)
     job = parts.dispatch._rows.claim(sid, None, "main", "main")
     assert job is not None
-    accepted = parts.providers["main"].send(
-        parts.dispatch._content.outgoing(job, time.monotonic() + 600)
-    )
+    outgoing = parts.dispatch._content.outgoing(job, time.monotonic() + 600)
+    accepted = parts.providers["main"].send(outgoing)
     with parts.db.begin() as connection:
         connection.execute(text("UPDATE deliveries SET state = 'queued', doubts = 1"))
-    parts.dispatch._accepted(job, "main", accepted)
+    parts.dispatch._accepted(job, "main", accepted, outgoing)
     assert delivery(parts, sid).state == "accepted"
     parts.dispatch.deliver([sid])
     assert len(provider.sent) == 1
@@ -380,10 +378,11 @@ def test_a_known_outcome_survives_a_database_that_was_away(
     _, sid = first(parts, service)
     job = parts.dispatch._rows.claim(sid, None, "main", "main")
     assert job is not None
+    outgoing = parts.dispatch._content.outgoing(job, time.monotonic() + 600)
     whole = parts.db.driver
     failures = [away, away]
     monkeypatch.setattr(parts.db, "driver", lambda: (failures.pop() if failures else whole)())
-    parts.dispatch._accepted(job, "main", Accepted("SM1", "queued"))
+    parts.dispatch._accepted(job, "main", Accepted("SM1", "queued"), outgoing)
     monkeypatch.undo()
     assert not failures
     assert delivery(parts, sid).state == "accepted"

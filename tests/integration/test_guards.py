@@ -1,5 +1,6 @@
 """Guards that only a rare moment needs, each on rows put into that moment by hand."""
 
+import time
 from typing import Any
 
 import pytest
@@ -53,7 +54,8 @@ def test_a_lost_claim_leaves_the_next_one_alone(parts: Sendcode, service: Servic
     now = delivery(parts, sid)
     parts.dispatch._failed(late, "late")
     parts.dispatch._again(late, "late", 1, doubt=1)
-    parts.dispatch._accepted(late, "main", Accepted("SM1", "queued"))
+    outgoing = parts.dispatch._content.outgoing(late, time.monotonic() + 600)
+    parts.dispatch._accepted(late, "main", Accepted("SM1", "queued"), outgoing)
     assert delivery(parts, sid) == now
 
 
