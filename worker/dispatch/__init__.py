@@ -145,9 +145,7 @@ class Dispatch:
     def _timed(self, job: Row, claimed: float) -> None:
         metrics.handed_over(job["channel"], job["age"] / 1000 + time.monotonic() - claimed)
 
-    def _accepted(
-        self, job: Row, sender: str, accepted: Accepted, outgoing: Outgoing
-    ) -> None:
+    def _accepted(self, job: Row, sender: str, accepted: Accepted, outgoing: Outgoing) -> None:
         provider = self._route.name_of(sender)
         cost = cost_of(self._prices, outgoing, job["country"], accepted)
         written = self._rows.write(
