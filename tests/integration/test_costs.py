@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from tests.helpers import at_once, delivery, let_time_pass
 from tests.integration.conftest import ACCOUNT, NUMBER
+from tests.integration.hearing import listen
 from tests.integration.test_metrics import Counted
 from tests.standin import Standin
 from worker.money import Money
@@ -112,11 +113,7 @@ def test_what_was_found_again_is_written_once(
 def test_the_outcome_is_one_statement(priced: Sendcode, service: Service) -> None:
     """Segments and price are in the UPDATE that tells of acceptance, not beside it."""
     sid = priced.verifications.start(ACCOUNT, Start(service.sid, NUMBER)).deliveries[-1].sid
-    seen: list[str] = []
-    for engine in priced.db.engines:
-        event.listen(
-            engine, "before_cursor_execute", lambda c, cur, statement, *_: seen.append(statement)
-        )
+    seen = listen(priced)
     priced.dispatch.deliver([sid])
     written = [one for one in seen if one.startswith("UPDATE deliveries")]
     assert [("segments" in one, "price_micros" in one) for one in written] == [
