@@ -1,6 +1,7 @@
 """What start, check and the rest of the module share: the row, its number, its view."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ _FIND = select(
 _IN_SERVICE = _v.service_sid == bindparam("service")
 _BY_SID_ALONE = _FIND.where(_v.sid == bindparam("sid"))
 _BY_NUMBER = _FIND.order_by(_v.created_at.desc(), _v.sid.desc()).limit(1)
+_AS_OURS = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 _SENT = (
     select(deliveries)
     .where(deliveries.c.verification_sid == bindparam("sid"))
@@ -77,19 +79,34 @@ class Base:
         :param connection: whose transaction it is to be seen in
         """
         where: dict[str, Any] = {"account": account_sid, "service": service_sid}
-        indexes = None
-        if to is not None:
-            indexes = self._keyring.number_indexes(phone.parse(to, Channel.CALL).e164)
         if sid is not None:
             statement, where["sid"] = (self._by_sid if service_sid else self._by_sid_alone), sid
-        elif indexes is not None:
-            statement, where = self._by_number, where | named(indexes)
+            indexes = None if to is None else self._indexes(to)
+            row = statement.first(where, connection)
+            if row and indexes is not None and row["number_index"] not in indexes:
+                row = None
+        elif to is not None:
+            row = self._of_number(where, to, connection)
         else:
             raise InvalidParameterError("To", "name the number or the verification's sid")
-        row = statement.first(where, connection)
-        if row is None or (indexes is not None and row["number_index"] not in indexes):
+        if row is None:
             raise NotFoundError("verification")
         return row
+
+    def _of_number(
+        self, where: dict[str, Any], to: str, connection: Connection | None
+    ) -> Row | None:
+        """The newest of a number. One that is written as ours are is looked up as it is: to parse
+        it takes as long as the look-up.
+        """
+        if _AS_OURS.fullmatch(to):
+            indexes = self._keyring.number_indexes(to)
+            if row := self._by_number.first(where | named(indexes), connection):
+                return row
+        return self._by_number.first(where | named(self._indexes(to)), connection)
+
+    def _indexes(self, to: str) -> list[bytes]:
+        return self._keyring.number_indexes(phone.parse(to, Channel.CALL).e164)
 
     def _forget_sends(self, row: Row) -> None:
         try:
