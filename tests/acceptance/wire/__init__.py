@@ -1,0 +1,1 @@
+"""Requests to start, check and fetch, and their exact answers."""
