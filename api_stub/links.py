@@ -29,7 +29,7 @@ _ACROSS: tuple[tuple[Operation, Operation, dict[str, str]], ...] = (
         {"path.sid": "$response.body#/send_code_attempts/0/attempt_sid"},
     ),
     (
-        ("post", f"{_ENTITY}/Factors"),
+        ("post", f"{_ENTITY}/Factors/{{sid}}"),  # which verifies it: an unverified one takes none
         ("post", f"{_ENTITY}/Challenges"),
         {"FactorSid": "$response.body#/sid"},
     ),
@@ -38,9 +38,22 @@ _ACROSS: tuple[tuple[Operation, Operation, dict[str, str]], ...] = (
         ("post", f"{_ENTITY}/BackupCodes/Check"),
         {"Code": "$response.body#/codes/0"},
     ),
+    (("post", f"{_ENTITY}/BackupCodes"), ("get", f"{_ENTITY}/BackupCodes"), {}),
     (("get", "/operator/v1/bulk"), ("get", "/operator/v1/bulk/{sid}"), _JOB),
     (("get", "/operator/v1/bulk"), ("post", "/operator/v1/bulk/{sid}/stop"), _JOB),
 )
+# Below or beside what was made or changed, but of no use right after it: something else has to be
+# there first, and leads there, or an ended verification is not to be fetched.
+_NOT_YET: frozenset[Operation] = frozenset(
+    {
+        ("post", f"{_SERVICE}/VerificationCheck"),
+        ("get", f"{_ENTITY}/BackupCodes"),
+        ("post", f"{_ENTITY}/BackupCodes/Check"),
+        ("post", f"{_ENTITY}/Challenges"),
+    }
+)
+_VERIFICATION = f"{_SERVICE}/Verifications/{{sid}}"
+_NO_MORE = (("post", _VERIFICATION), ("get", _VERIFICATION))
 
 
 def links(paths: Paths, method: str, path: str) -> dict[str, Any]:
@@ -56,7 +69,8 @@ def links(paths: Paths, method: str, path: str) -> dict[str, Any]:
         if given is None and method != "delete" and target == path and path.endswith("}"):
             given = _shared(path, target)
         for does, operation in operations.items() if given else ():
-            if (does, target) != (method, path):
+            ends = ((method, path), (does, target))
+            if ends[0] != ends[1] and ends[1] not in _NOT_YET and ends != _NO_MORE:
                 found[operation["operationId"]] = _link(operation, given or {}, {})
     return found
 

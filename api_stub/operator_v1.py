@@ -4,7 +4,7 @@ Every write takes `reason` and, for a trial, `dry_run`. An answer is what came o
 holds a number but for `reveal`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from api_stub.auth import user_of
 from api_stub.parameters import Parameters, query
 from api_stub.verify_v2.common import Admin, Given, Reader, parts_of
+from api_stub.verify_v2.examples import example
 from api_stub.verify_v2.openapi import TEXT, filled_in, may_be_empty
 from worker.audit import Operator
 from worker.holds import PauseKind
@@ -47,9 +48,16 @@ _KINDS: dict[str, dict[str, Any]] = {
     "requests": {"type": "array", "items": TEXT, "minItems": 1, "maxItems": MOST_CHOSEN},
 }
 
+_COUNTRY = {"kind": "country", "name": "GB"}
 
-def _body(*required: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The OpenAPI description of a JSON body."""
+
+def _body(
+    *required: str, optional: tuple[str, ...] = (), shown_as: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The OpenAPI description of a JSON body.
+
+    :param shown_as: values of its example, where the usual ones do not go together
+    """
     names = ("reason", *required, *optional, "dry_run")
     kinds = {name: _KINDS.get(name, TEXT) for name in names}
     filled = {"reason", *required}
@@ -60,7 +68,8 @@ def _body(*required: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
         "properties": shown,
         "additionalProperties": False,
     }
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    body = {"schema": schema, "example": example(kinds, ["reason", *required]) | {**(shown_as or {})}}
+    return {"requestBody": {"required": True, "content": {"application/json": body}}}
 
 
 async def _act(
@@ -149,7 +158,7 @@ async def reset_limits(request: Request, account: Admin, given: Given) -> JSONRe
     )
 
 
-@router.post("/pause", openapi_extra=_body("kind", "name", optional=("until",)))
+@router.post("/pause", openapi_extra=_body("kind", "name", optional=("until",), shown_as=_COUNTRY))
 async def pause(request: Request, account: Admin, given: Given) -> JSONResponse:
     """Pause a queue, channel, country or sender; `until` is in seconds from now."""
     act, until = _operations(request).pauses, given.integer("until")
@@ -160,7 +169,7 @@ async def pause(request: Request, account: Admin, given: Given) -> JSONResponse:
     )
 
 
-@router.post("/resume", openapi_extra=_body("kind", "name"))
+@router.post("/resume", openapi_extra=_body("kind", "name", shown_as=_COUNTRY))
 async def resume(request: Request, account: Admin, given: Given) -> JSONResponse:
     """End a pause."""
     act = _operations(request).pauses

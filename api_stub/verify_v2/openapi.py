@@ -5,6 +5,7 @@ Twilio's words.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from api_stub.verify_v2.examples import example
 from worker.factor_webhooks import EVENTS, STATUSES, VERSIONS
 from worker.outbox import Event
 from worker.ratelimits import MOST, SECONDS
@@ -146,7 +147,7 @@ CHALLENGE: dict[str, Any] = {
     "HiddenDetails": _STRINGS,
 }
 ANSWER: dict[str, Any] = {"AuthPayload": _CODE, "Metadata": _STRINGS}
-BACKUP_CHECK: dict[str, Any] = {"Code": TEXT}
+BACKUP_CHECK: dict[str, Any] = {"Code": TEXT | {"examples": ["ABCD-EFGH-JKLM-NPQR"]}}
 
 
 def form(
@@ -173,7 +174,10 @@ def form(
             name: filled_in(found) if name in filled else may_be_empty(found, null)
             for name, found in properties.items()
         }
-        return {"schema": {"type": "object", "properties": shown, **rest}}
+        return {
+            "schema": {"type": "object", "properties": shown, **rest},
+            "example": example(properties, [*one_of_these[:1], *required]),
+        }
 
     kinds = {"application/x-www-form-urlencoded": schema(False), "application/json": schema(True)}
     return {"requestBody": {"required": bool(required), "content": kinds}}

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from api_stub.app import create_app
@@ -64,7 +65,7 @@ def _keys(method: str, path: str) -> Any:
         (("post", "/v2/Services/{sid}"), ("delete", "/v2/Services/{sid}")),
         (("post", "/v2/Services"), ("post", "/v2/Services/{service_sid}/Verifications")),
         (("post", f"{ENTITY}/Factors"), ("get", f"{ENTITY}/Factors/{{sid}}/QrCode.svg")),
-        (("post", f"{ENTITY}/Factors"), ("post", f"{ENTITY}/Challenges")),
+        (("post", f"{ENTITY}/Factors/{{sid}}"), ("post", f"{ENTITY}/Challenges")),
         (("post", f"{ENTITY}/BackupCodes"), ("post", f"{ENTITY}/BackupCodes/Check")),
         (
             ("post", "/v2/Services/{service_sid}/Verifications"),
@@ -76,3 +77,19 @@ def test_a_walk_goes_on(source: tuple[str, str], target: tuple[str, str]) -> Non
     """Making leads to fetching, fetching to changing, changing to deleting, and a parent to what
     is below it."""
     assert (source, target) in {(one, other) for one, other, _ in LINKS}
+
+
+BODIES = {
+    f"{method} {path}": content
+    for method, path in OPERATIONS.values()
+    if (taken := PATHS[path][method].get("requestBody"))
+    for content in taken["content"].values()
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_every_example_of_a_body_fits_its_schema(name: str) -> None:
+    """What the document shows is what it asks for, with everything that is required."""
+    found = BODIES[name]
+    assert found["example"]
+    assert jsonschema_rs.is_valid(found["schema"], found["example"])
