@@ -9,13 +9,19 @@ MAX_LABEL = 64
 MAX_URL = 2048
 
 
+def is_hidden(char: str) -> bool:
+    """Whether a character is not seen, or begins another line wherever it is shown."""
+    category = unicodedata.category(char)
+    return category[0] == "C" or category in ("Zl", "Zp")
+
+
 def check_label(field: str, given: str, most: int = MAX_LABEL) -> str:
     """A name of one line that can be seen.
 
     :raises InvalidParameterError: empty, too long, or with a control or hidden character
     """
     label = given.strip(" ")
-    if not 1 <= len(label) <= most or any(unicodedata.category(c)[0] == "C" for c in label):
+    if not 1 <= len(label) <= most or any(map(is_hidden, label)):
         raise InvalidParameterError(field, f"must have 1 to {most} visible characters")
     return label
 

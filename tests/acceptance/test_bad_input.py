@@ -351,12 +351,15 @@ BAD_NAMES = {
     "line feed": "Acme\nEvil",
     "NUL": "Acme\x00",
     "escape": "Acme\x1b[31m",
+    "line separator": "Acme\u2028Evil",
+    "paragraph separator": "Acme\u2029Evil",
 }
 BAD_TEXTS = {
     "markup": "<b>{{code}}</b>",
     "script": "<script>alert(1)</script> {{code}}",
     "link": "{{code}} https://evil.example.com",
     "line break": "{{code}}\r\nsecond line",
+    "line separator": "{{code}}\u2028second line",
     "NUL": "{{code}}\x00",
     "another place": "{{code}} {{secret}}",
     "place of another language": "{{code}} {% for a in b %}",

@@ -15,6 +15,7 @@ BAD = (
     *("", "No code", "{{code}} {{code}}", "x{{code}}", "{{code}}9", "{{code}} {{user}}"),
     *("{{code}} {{friendly_name}} {{friendly_name}}", "{{code}} {0.__class__}", "{{code}} {x}"),
     *("{{code}}\nsecond line", "{{code}}\r\n@evil.com #1", "{{code}} \u202e", "{{code}}\x00"),
+    *("{{code}}\u2028second line", "{{code}} second\u2029third"),
     *("{{code}} <b>", "{{code}} @evil", "{{code}} #1", "{{code}} http://x", "{{code}} evil.com"),
     *("{{code}} or 123456", "{{code}} or １２３４", " {{code}}", "{{code}}" + "x" * 160),
     *("{{code}} {{friendly_name}}" + "y" * 120, "{{code}} {{friendly_name}}" + "ж" * 94),

@@ -26,6 +26,7 @@ from worker.factors.words import (
     SKEWS,
     Config,
 )
+from worker.labels import is_hidden
 
 _DIGESTS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha512": hashlib.sha512}
 _CODE = re.compile(r"[0-9]{3,8}", re.ASCII)
@@ -137,7 +138,7 @@ def check_name(name: str, field: str = "FriendlyName") -> str:
         raise FactorParameterError(field, f"must have 1 to {MAX_NAME} characters")
     if ":" in name:
         raise FactorParameterError(field, "must not hold a colon")
-    if any(unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" for c in name):
+    if any(map(is_hidden, name)):
         raise FactorParameterError(field, "must not hold control or hidden characters")
     return name
 

@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 from worker.errors import InvalidParameterError
+from worker.labels import is_hidden
 
 MAX_BRAND = 30
 _PUNCTUATION = frozenset(" .,'’-&_()+!")
@@ -85,8 +86,7 @@ def check_final(text: str, *, code: str, app_hash: str | None, origin: str | Non
 
 
 def _hidden(char: str) -> bool:
-    category = unicodedata.category(char)
-    return char != "\n" and (category[0] == "C" or category in ("Zl", "Zp"))
+    return char != "\n" and is_hidden(char)
 
 
 def _check_origin_line(lines: list[str], code: str, origin: str) -> None:

@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 from worker.errors import InvalidParameterError
+from worker.labels import is_hidden
 from worker.messages.checks import MAX_BRAND, has_link
 from worker.messages.segments import segments
 
@@ -23,7 +24,7 @@ def check_pattern(given: str) -> str:
     :raises InvalidParameterError: says why not
     """
     pattern = _PLACE.sub(lambda place: f"{{{{{place[1]}}}}}", unicodedata.normalize("NFC", given))
-    if any(unicodedata.category(char)[0] == "C" for char in pattern) or pattern != pattern.strip():
+    if any(map(is_hidden, pattern)) or pattern != pattern.strip():
         raise _text("must be one line, without hidden characters and spaces around it")
     if len(pattern) > MAX_PATTERN:
         raise _text(f"must have {MAX_PATTERN} characters at most")
