@@ -43,7 +43,7 @@ from worker.errors import (
 # What a path may hold that an answer may repeat: resource names and sids, never a number.
 _HARMLESS = re.compile(r"|[A-Za-z_]{1,40}|v[12]|[A-Z]{2}[0-9a-f]{32}", re.ASCII)
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z.-]{0,63}", re.ASCII)  # a caller's own may hold anything
+_NAME = re.compile(r"[A-Za-z][A-Za-z._-]{0,63}", re.ASCII)  # a caller's own may hold anything
 _CONFLICTS = {
     "messaging configuration": (60213, "A messaging configuration exists for this country"),
     "rate limit": (60208, "A rate limit with this UniqueName exists in the service"),

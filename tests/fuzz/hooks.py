@@ -21,7 +21,7 @@ from schemathesis.openapi.checks import RejectedPositiveData
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 TYPED = {"integer", "boolean"}
-REFUSED = re.compile(r"Invalid parameter `([A-Za-z.-]+)`: (.+)", re.DOTALL)
+REFUSED = re.compile(r"Invalid parameter `([A-Za-z._-]+)`: (.+)", re.DOTALL)
 # Why a schema cannot tell.
 BEYOND_A_SCHEMA = {
     **dict.fromkeys(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from api_stub.errors import translate
+from api_stub.errors import invalid, translate
 from worker.errors import (
     ChecksSpentError,
     KeyMissingError,
@@ -50,3 +50,12 @@ def test_what_nobody_expected_says_nothing_of_itself() -> None:
     response = translate(REQUEST, RuntimeError("to +447400123456, code 123456")).response()
     assert response.status_code == 500
     assert b"123456" not in bytes(response.body)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("dry_run", "dry_run"), ("ChannelData.To", "ChannelData.To"), ("+13605550123", "-")],
+)
+def test_a_bad_parameter_is_named(name: str, said: str) -> None:
+    """A refusal names each parameter of ours, and repeats nothing else that was given as a name."""
+    assert str(invalid(name, "is wrong")) == f"Invalid parameter `{said}`: is wrong"
