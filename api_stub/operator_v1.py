@@ -68,7 +68,10 @@ def _body(
         "properties": shown,
         "additionalProperties": False,
     }
-    body = {"schema": schema, "example": example(kinds, ["reason", *required]) | {**(shown_as or {})}}
+    body = {
+        "schema": schema,
+        "example": example(kinds, ["reason", *required]) | {**(shown_as or {})},
+    }
     return {"requestBody": {"required": True, "content": {"application/json": body}}}
 
 
