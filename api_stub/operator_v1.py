@@ -33,6 +33,7 @@ JobSid = Annotated[str, Path(pattern=r"^OJ[0-9a-f]{32}$")]
 _SECRET = ("number", "link")  # of the verbs alone whose answer they are
 _COMMON = ("reason", "dry_run")
 _FILTERS = ("state", "channel", "country", "error_code", "within")
+_DELIVERY = {"type": "string", "pattern": "^VL[0-9a-f]{32}$"}
 _KINDS: dict[str, dict[str, Any]] = {
     "until": {"type": "integer", "minimum": 1, "maximum": LONGEST},
     "within": {"type": "integer"},
@@ -45,7 +46,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "which": {"type": "string", "enum": list(Which)},
     "role": {"type": "string", "enum": list(Role)},
     "verb": {"type": "string", "enum": list(VERBS)},
-    "requests": {"type": "array", "items": TEXT, "minItems": 1, "maxItems": MOST_CHOSEN},
+    "requests": {"type": "array", "items": _DELIVERY, "minItems": 1, "maxItems": MOST_CHOSEN},
 }
 
 _COUNTRY = {"kind": "country", "name": "GB"}

@@ -79,6 +79,14 @@ def test_a_walk_goes_on(source: tuple[str, str], target: tuple[str, str]) -> Non
     assert (source, target) in {(one, other) for one, other, _ in LINKS}
 
 
+@pytest.mark.parametrize(("sid", "fits"), [("VL" + "0" * 32, True), ("", False), ("VE1", False)])
+def test_chosen_deliveries_are_their_sids(sid: str, fits: bool) -> None:
+    """The document lets a bulk job choose what the verb takes, and nothing else."""
+    content = PATHS["/operator/v1/bulk"]["post"]["requestBody"]["content"]["application/json"]
+    chosen = {"reason": "tests", "verb": "retry", "requests": [sid]}
+    assert jsonschema_rs.is_valid(content["schema"], chosen) is fits
+
+
 BODIES = {
     f"{method} {path}": content
     for method, path in OPERATIONS.values()
