@@ -40,7 +40,7 @@ def _all(up: Up, folder: Path, wanted: int, seed: int) -> bool:
     while done < wanted:
         found = run(up, folder, Size.long(seed))
         done, seed = done + found.requests, seed + 1
-        figures = {"requests": done, "seed": found.seed, "links": found.links}
+        figures = {"requests": done, "seed": found.seed, "links": "{} of {}".format(*found.links)}
         tell(json.dumps(figures | {"answers": found.answers}))
         if not found.passed:
             tell(found.said)

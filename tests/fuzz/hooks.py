@@ -16,7 +16,11 @@ from urllib.parse import parse_qs, urlsplit
 import jsonschema_rs
 import schemathesis
 from schemathesis.core.failures import AcceptedNegativeData
+from schemathesis.generation.meta import TestPhase
 from schemathesis.openapi.checks import RejectedPositiveData
+
+from tests.fuzz.links import Followed
+from tests.fuzz.realistic import Realistic
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -43,6 +47,7 @@ BEYOND_A_SCHEMA = {
     "Text": "a template: the code's place once, no link, one part",
     "Fallback": "a plan has a grammar of its own",
     "Scopes": "words in a list",
+    "Requests": "no filter goes with those that are chosen",
     **dict.fromkeys(("Sid", "Reason", "Kind", "Name", "State", "Sender"), "an operator's words"),
     **dict.fromkeys(("Error", "name"), "an operator's words"),
     **dict.fromkeys(("Channel", "Verb", "Until", "Within", "Country"), "an operator's words"),
@@ -109,15 +114,37 @@ def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool
 
 
 ANSWERS: Counter[str] = Counter()
+FOLLOWED: list[Followed] = []  # of the one document of this process
+REALISTIC = Realistic()
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: Any) -> None:
+    """In a walk, ask for what is accepted: random data seldom makes anything to walk on from."""
+    drawn = case.meta
+    if drawn and drawn.phase.name == TestPhase.STATEFUL and drawn.generation.mode.is_positive:
+        operation, path = case.operation.definition.raw, case.path_parameters or {}
+        case.body = REALISTIC.body(operation, path, case.body)
 
 
 @schemathesis.hook
 def after_call(context: Any, case: Any, response: Any) -> None:
     ANSWERS[str(response.status_code)] += 1
+    if not FOLLOWED:
+        FOLLOWED.append(Followed(case.operation.schema.raw_schema))
+    if 200 <= response.status_code < 300:
+        answer = response.json() if response.headers.get("content-type") == [JSON] else None
+        REALISTIC.remember(answer)
+        asked = (case.operation.method.lower(), case.operation.path)
+        FOLLOWED[0].note(asked, case.path_parameters or {}, case.body, answer)
 
 
 @atexit.register
 def tell() -> None:
-    """Write down how many answers there were by status, where it is asked for."""
+    """Write down how many answers there were by status, and how many links were followed, where
+    it is asked for.
+    """
     if path := os.environ.get("SENDCODE_TEST_ANSWERS"):
-        Path(path).write_text(json.dumps(dict(sorted(ANSWERS.items()))))
+        links = [[len(found.links), found.all] for found in FOLLOWED]
+        told = {"answers": dict(sorted(ANSWERS.items())), "links": links}
+        Path(path).write_text(json.dumps(told))

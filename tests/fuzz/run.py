@@ -1,7 +1,6 @@
 """One run of schemathesis, as a process of its own: its hooks and settings are global."""
 
 import json
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -36,23 +35,19 @@ SHORT = Size(seed=1, phases="fuzzing", examples=4)
 class Found:
     """
     :param answers: how many by status
+    :param links: how many of the document's were followed to a success, and how many it has
     :param passed: every check, for every answer
     """
 
     seed: int
     answers: dict[str, int]
+    links: tuple[int, int]
     passed: bool
     said: str
 
     @property
     def requests(self) -> int:
         return sum(self.answers.values())
-
-    @property
-    def links(self) -> str:
-        """Of the document's links, how many were followed."""
-        found = re.search(r"API Links: +(\d+) covered / (\d+) selected", self.said)
-        return " of ".join(found.groups()) if found else ""
 
 
 def run(up: Up, folder: Path, size: Size) -> Found:
@@ -71,4 +66,6 @@ def run(up: Up, folder: Path, size: Size) -> Found:
     )
     said = f"{done.stdout}\n{done.stderr}"
     assert counted.exists(), said
-    return Found(size.seed, json.loads(counted.read_text()), done.returncode == 0, said)
+    told = json.loads(counted.read_text())
+    (links,) = told["links"] or [(0, 0)]
+    return Found(size.seed, told["answers"], tuple(links), done.returncode == 0, said)

@@ -12,6 +12,7 @@ import pyotp
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.fuzz.links import Exchange
 from tests.integration.doors import door
 from tests.unit.test_links import LINKS, PATHS
 from worker.wiring import Sendcode
@@ -28,23 +29,6 @@ USERS = (f"user-{number:08}" for number in itertools.count())
 
 class RefusedError(Exception):
     """An operation is not done, although everything in the request is the document's."""
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """What was asked and answered: all that an expression of a link may name."""
-
-    path: Mapping[str, str]
-    body: Any
-
-    def value(self, expression: str) -> Any:
-        place, _, pointer = expression.partition("#/")
-        if place != "$response.body":
-            return self.path[place.removeprefix("$request.path.")]
-        found = self.body
-        for step in pointer.split("/"):
-            found = found[int(step) if isinstance(found, list) else step]
-        return found
 
 
 @dataclass
