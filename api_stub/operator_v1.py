@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from api_stub.auth import user_of
 from api_stub.parameters import Parameters, query
 from api_stub.verify_v2.common import Admin, Given, Reader, parts_of
-from api_stub.verify_v2.examples import example
+from api_stub.verify_v2.examples import EXAMPLES, example
 from api_stub.verify_v2.openapi import TEXT, filled_in, may_be_empty
 from worker.audit import Operator
 from worker.holds import PauseKind
@@ -274,7 +274,10 @@ async def check_sender(request: Request, account: Admin, given: Given) -> JSONRe
     return await _act(request, given, ("sender",), lambda by, **rest: act.check(by, sender, **rest))
 
 
-@router.post("/webhooks/replay", openapi_extra=_body(optional=("sid", "hook")))
+@router.post(
+    "/webhooks/replay",
+    openapi_extra=_body(optional=("sid", "hook"), shown_as={"sid": EXAMPLES["sid"]}),
+)
 async def replay_webhook(request: Request, account: Admin, given: Given) -> JSONResponse:
     """Tell hooks once more what became of a verification or delivery (`sid`), or a `hook` all that
     it has failed to take; with both, that hook alone.
