@@ -24,13 +24,16 @@ EXAMPLES: dict[str, Any] = {
     "Url": "https://example.com/hook",
     "WebhookUrl": "https://example.com/hook",
     # Of the operators' API.
+    "amount": "1000",
     "name": "ann",
     "number": "+13605550142",
     "reason": "carrier is back",
+    "scope": "all",
     "sender": "main",
     "sid": f"VL{_HEX}",
     "state": "open",
     "to": "+13605550142",
+    "unit": "messages",
     "worker": "worker-1@host",
 }
 # Of a change, where nothing is required, what may stand in its example beside what is in the table.
