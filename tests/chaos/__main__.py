@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 from tests.chaos import (
     broker,
+    cases,
     clocks,
     database,
     kills,
+    lags,
+    model,
     points,
     provider,
     receipts,
@@ -21,7 +24,21 @@ from tests.chaos.report import Outcome, table
 from tests.chaos.rig import rig
 from tests.chaos.rows import ALL, Size
 
-ROOMS = (broker, clocks, database, kills, points, provider, receipts, sentinel, steady, together)
+ROOMS = (
+    broker,
+    cases,
+    clocks,
+    database,
+    kills,
+    lags,
+    model,
+    points,
+    provider,
+    receipts,
+    sentinel,
+    steady,
+    together,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

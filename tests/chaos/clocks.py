@@ -4,11 +4,15 @@
 """
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 from tests.chaos.report import Outcome
-from tests.chaos.rig import Rig, World
+from tests.chaos.rig import Rig
 from tests.chaos.rows import LONG, NotRunError, Size, conclude, row
+from tests.chaos.world import World
 
 RATE = 15
 LIFE = 60
@@ -45,6 +49,14 @@ def _set(folder: Path, name: str, offset: str) -> None:
     draft.replace(folder / f"{name}.clock")
 
 
+def _shows(clock: dict[str, str]) -> float:
+    """How far off the clock is of a process that has this one, in seconds."""
+    command = [sys.executable, "-S", "-c", "import time; print(time.time())"]
+    began = time.time()
+    told = subprocess.run(command, env=clock, capture_output=True, text=True, check=True).stdout
+    return float(told) - (began + time.time()) / 2
+
+
 def _wrong(rig: Rig, made: Outcome, name: str, offsets: tuple[str, ...]) -> None:
     """Each process in turn has each offset, and is right again afterwards."""
     folder = rig.folder / f"{name}-clocks"
@@ -58,6 +70,8 @@ def _wrong(rig: Rig, made: Outcome, name: str, offsets: tuple[str, ...]) -> None
         for part in PARTS:
             for offset in offsets:
                 _set(folder, part, offset)
+                shown = _shows(each[part])
+                world.demand(abs(shown - float(offset)) < SLACK, f"a clock {shown:.1f} s off")
                 world.pause(15)
                 _set(folder, part, "+0")
                 world.fault_over(f"a clock of {part} at {offset} s")

@@ -5,8 +5,9 @@ from psycopg import sql
 
 from benchmarks.rig import plain
 from tests.chaos.report import Outcome
-from tests.chaos.rig import Rig, World
+from tests.chaos.rig import Rig
 from tests.chaos.rows import LONG, Size, conclude, row
+from tests.chaos.world import World
 
 RATE = 20
 
@@ -23,7 +24,6 @@ def read_only(rig: Rig, size: Size, made: Outcome) -> None:
 
 def refuse_writes(world: World, size: Size, made: Outcome) -> None:
     """Clear 503s meanwhile, and back by itself."""
-    assert made.violations is not None
     _set(world, "on")
     world.pause(1)
     before = len(world.answers)
@@ -32,7 +32,7 @@ def refuse_writes(world: World, size: Size, made: Outcome) -> None:
     _set(world, "off")
     world.fault_over("read-only")
     if told != {503}:
-        made.violations.append(f"starts were answered {sorted(told)} by a read-only database")
+        made.fail(f"starts were answered {sorted(told)} by a read-only database")
     world.pause(size.of(15, 3))
 
 

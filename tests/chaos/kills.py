@@ -3,10 +3,11 @@
 import os
 import signal
 
-from tests.chaos.parts import own_process_ids
+from tests.chaos.postgres import own_process_ids
 from tests.chaos.report import Outcome
-from tests.chaos.rig import Rig, World
+from tests.chaos.rig import Rig
 from tests.chaos.rows import LONG, Size, conclude, row
+from tests.chaos.world import World
 
 RATE = 30
 ANSWER_MS = 200  # the provider's, so that a killed worker has calls in flight
@@ -29,7 +30,7 @@ def kill_on_sqlite(rig: Rig, size: Size, made: Outcome) -> None:
 
 def _kill(world: World, victims: tuple[str, ...], wanted: int) -> None:
     """Every victim once, in an order of the seed's; then any of them, until enough is accepted."""
-    world.order(delay_ms=ANSWER_MS)
+    world.sandbox.order(delay_ms=ANSWER_MS)
     load = world.run_load(RATE, wanted)
     order = list(victims)
     world.random.shuffle(order)

@@ -1,18 +1,12 @@
-"""A steady load of starts and checks over HTTP, and everything that was answered."""
+"""A steady load of starts and checks, and everything that was answered."""
 
 import random
-import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import httpx
-
-from api_stub.sandbox.codes import find
+from tests.chaos.client import Answer, Client
 
 THREADS = 6
 CHECKED = 0.4  # of the starts
@@ -20,74 +14,10 @@ WRONG_FIRST = 0.3  # of the checks begin with a wrong code
 CHECK_AFTER = 1.0  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the client was told. `status` 0: the connection broke, so it knows nothing.
-
-    :param at: seconds since 1970, when the answer came
-    :param of: the code that a check carried was the right one
-    """
-
-    kind: str
-    at: float
-    number: str = field(repr=False)
-    status: int
-    verification: str = ""
-    delivery: str = ""
-    word: str = ""
-    of: bool = False
-
-
-class Client:
-    """One connection to the doors."""
-
-    def __init__(self, url: str, credentials: tuple[str, str], service: str) -> None:
-        self.service = service
-        self.http = httpx.Client(base_url=url, auth=credentials, timeout=12, trust_env=False)
-
-    def post(self, path: str, **form: str) -> tuple[int, dict[str, Any]]:
-        """Status and body; status 0 when the connection broke."""
-        try:
-            answer = self.http.post(f"/v2/Services/{self.service}/{path}", data=form)
-            body = answer.json()
-        except (httpx.HTTPError, ValueError):
-            return 0, {}
-        return answer.status_code, body if isinstance(body, dict) else {}
-
-    def start(self, number: str, channel: str = "sms") -> Answer:
-        status, body = self.post("Verifications", To=number, Channel=channel)
-        sent = body.get("send_code_attempts") or [{}]
-        return Answer(
-            "start",
-            time.time(),
-            number,
-            status,
-            str(body.get("sid", "")) if status == 201 else "",
-            str(sent[-1].get("attempt_sid", "")) if status == 201 else "",
-            str(body.get("message", "")) if status not in (0, 201) else "",
-        )
-
-    def check(self, number: str, verification: str, code: str, right: bool) -> Answer:
-        status, body = self.post("VerificationCheck", VerificationSid=verification, Code=code)
-        word = str(body.get("status", ""))
-        return Answer("check", time.time(), number, status, verification, word=word, of=right)
-
-
-def code_of(sandbox: Path, number: str) -> str | None:
-    """The code that last reached a phone, from the sandbox's own file."""
-    with sqlite3.connect(f"file:{sandbox}?mode=ro", uri=True, timeout=5) as store:
-        row = store.execute(
-            "SELECT body, channel FROM items WHERE recipient = ? ORDER BY id DESC LIMIT 1",
-            (number,),
-        ).fetchone()
-    store.close()
-    found = find(*row) if row else None
-    return found.code if found else None
-
-
 class Load:
     """Starts at a pace until it is stopped or has `wanted` accepted ones; checks some of them.
 
+    :param code_of: the code that last reached a phone
     :param rate: starts a second
     :param brake: while it says so, nothing is started
     """
@@ -96,7 +26,7 @@ class Load:
         self,
         client: Callable[[], Client],
         numbers: Iterator[str],
-        sandbox: Path,
+        code_of: Callable[[str], str | None],
         rate: float,
         seed: int,
         wanted: int | None = None,
@@ -104,7 +34,7 @@ class Load:
     ) -> None:
         self.answers: list[Answer] = []
         self.accepted = 0
-        self._client, self._numbers, self._sandbox = client, numbers, sandbox
+        self._client, self._numbers, self._code_of = client, numbers, code_of
         self._rate, self._wanted, self._brake = rate, wanted, brake
         self._random = random.Random(seed)
         self._lock = threading.Lock()
@@ -170,7 +100,7 @@ class Load:
                 return
             _, start = self._checks.popleft()
             wrong_first = self._random.random() < WRONG_FIRST
-        code = code_of(self._sandbox, start.number)
+        code = self._code_of(start.number)
         if code is None:
             return
         if wrong_first:

@@ -4,9 +4,11 @@ from functools import partial
 from pathlib import Path
 
 from tests.chaos.report import Outcome
-from tests.chaos.rig import CHAOS_WORKER, SHORT, Rig, World
+from tests.chaos.rig import Rig
 from tests.chaos.rows import LONG, SHORT_FORM, Size, conclude, row
+from tests.chaos.settings import CHAOS_WORKER, SHORT
 from tests.chaos.worker import POINTS
+from tests.chaos.world import World
 
 SLOTS = 4
 # A life ends with one of its first jobs. Most of them let more jobs begin than there are slots, so
@@ -30,8 +32,7 @@ def _die(rig: Rig, made: Outcome, name: str, points: tuple[str, ...], deaths: in
         world.run_load(RATE, most=30)
         for number in range(1, deaths + 1):
             if not world.until(partial(_has, count, number), 60):
-                assert made.violations is not None
-                made.violations.append(f"death {number} of {deaths} did not come in time")
+                made.fail(f"death {number} of {deaths} did not come in time")
                 break
             world.fault_over("a worker's death")
         world.pause(2)

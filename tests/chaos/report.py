@@ -28,6 +28,10 @@ class Outcome:
     note: str = ""
     violations: list[str] | None = field(default_factory=list)
 
+    def fail(self, *violations: str) -> None:
+        """Note what does not hold."""
+        self.violations = [*(self.violations or ()), *violations]
+
     @property
     def verdict(self) -> str:
         if self.violations is None:

@@ -5,9 +5,11 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.chaos.history import Judgement, judge, read
+from tests.chaos.history import read
+from tests.chaos.judge import RECOVERY_SECONDS, Judgement, judge
 from tests.chaos.report import Outcome
-from tests.chaos.rig import Rig, World
+from tests.chaos.rig import Rig
+from tests.chaos.world import World
 
 LONG, SHORT_FORM = frozenset({"long"}), frozenset({"short"})
 BOTH = LONG | SHORT_FORM
@@ -76,6 +78,10 @@ def conclude(
     settle: float = 300,
 ) -> Judgement:
     """Let the world settle, compare the records, and write what they say into the row."""
+    if world.load and world.fault_ends:
+        # While starts go on, so that a world that does not come back is not taken for a quiet one.
+        last = world.fault_ends[-1][1]
+        world.until(lambda: world.sandbox.last_send() >= last, RECOVERY_SECONDS)
     world.settle(settle)
     found = judge(read(world), world.fault_ends, may_double=may_double, slack=slack)
     made.starts += found.accepted
@@ -86,6 +92,5 @@ def conclude(
     known = [r for r in (made.recovery, found.recovery) if r is not None]
     made.recovery = max(known, default=None)
     made.slowest = max(made.slowest, found.slowest)
-    assert made.violations is not None
-    made.violations += found.violations
+    made.fail(*found.violations + world.violations)
     return found

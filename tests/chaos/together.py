@@ -2,8 +2,10 @@
 
 from tests.chaos import broker, database, kills, steady
 from tests.chaos.report import Outcome
-from tests.chaos.rig import SHORT, Rig, World
+from tests.chaos.rig import Rig
 from tests.chaos.rows import SHORT_FORM, Size, conclude, row
+from tests.chaos.settings import SHORT
+from tests.chaos.world import World
 
 RATE = 20
 
@@ -12,7 +14,7 @@ RATE = 20
 def together(rig: Rig, size: Size, made: Outcome) -> None:
     settings = SHORT | {"SENDCODE_LIMIT_SENDS": "2"}
     with World(rig, "together", workers=2, relays=2, proxied=True, settings=settings) as world:
-        world.order(delay_ms=100)
+        world.sandbox.order(delay_ms=100)
         world.run_load(RATE)
         victims = list(kills.VICTIMS)
         world.random.shuffle(victims)
