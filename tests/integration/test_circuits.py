@@ -62,6 +62,7 @@ def test_a_circuit_opens_for_every_worker(circuits: Circuits, client: redis.Redi
     assert chosen(other_worker.permit(CALL, [ONE, TWO], 600)) == "one"
 
 
+@pytest.mark.kills("success-takes-no-failure-back")
 def test_half_the_calls_failing_do_not_open_it_and_most_do(circuits: Circuits) -> None:
     """A success takes one failure back, so it opens where failures prevail."""
     for _ in range(20):

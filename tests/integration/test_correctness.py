@@ -95,6 +95,7 @@ def test_limits_count_whatever_the_client_decodes(broker_url: str, decode: bool)
     assert 598 <= refused.value.retry_after <= 600
 
 
+@pytest.mark.kills("another-code-by-call")
 def test_every_send_carries_the_one_code(
     make_parts: Callable[..., Sendcode], provider: Standin
 ) -> None:
@@ -136,6 +137,7 @@ def test_four_wrong_guesses_do_not_sink_the_right_one(parts: Sendcode, service: 
         assert results[4] == "approved", results
 
 
+@pytest.mark.kills("guesses-elsewhere-lock-out")
 def test_guesses_from_elsewhere_lock_nobody_out(make_parts: Callable[..., Sendcode]) -> None:
     """Guesses in another service, or at a number that waits for no code, count against nobody."""
     parts = make_parts(disable_after_failures=2, max_checks=2)
@@ -187,6 +189,7 @@ def test_a_code_with_leading_zeros_is_a_string(
 # Storage and leaks
 
 
+@pytest.mark.kills("digest-without-a-key")
 def test_a_digest_is_not_found_without_the_key(parts: Sendcode) -> None:
     """Who has the database and not the key cannot try all codes against a row."""
     service = parts.services.create(ACCOUNT, "Example", code_length=4)
@@ -207,6 +210,7 @@ def test_a_digest_is_not_found_without_the_key(parts: Sendcode) -> None:
     assert matches(Keyring([SecretKey("k1", b"guessed" * 5)])) == []
 
 
+@pytest.mark.kills("limit-without-an-end")
 def test_every_key_of_the_limits_ends(parts: Sendcode, service: Service) -> None:
     """After sends, refusals, an approval and a cancel no key of the limits lives for ever."""
     for channel in (Channel.SMS, Channel.CALL) * 4:
@@ -266,6 +270,7 @@ def test_two_processes_share_one_budget(parts: Sendcode, service: Service) -> No
     other.redis.close()
 
 
+@pytest.mark.kills("limit-by-request")
 def test_a_new_request_id_is_no_new_budget(parts: Sendcode, service: Service) -> None:
     """The id that a caller chooses does not make the sixth send to a number the first."""
     for index in range(5):
@@ -286,6 +291,7 @@ def test_a_send_that_fails_is_counted(
         start(parts, service)
 
 
+@pytest.mark.kills("one-bad-delivery-stops-a-job")
 def test_a_delivery_that_cannot_be_made_stops_no_other(
     make_parts: Callable[..., Sendcode], provider: Standin
 ) -> None:

@@ -29,6 +29,7 @@ def first(parts: Sendcode, service: Service, **values: object) -> tuple[Verifica
     return started, started.deliveries[-1].sid
 
 
+@pytest.mark.kills("message-outlives-its-code")
 def test_sms_carries_code_callback_and_validity(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -133,7 +134,7 @@ def test_refusals_are_final_or_retried_by_kind(
         assert len(provider.sent) == 1, "not due yet"
 
 
-@pytest.mark.kills("later-than-the-life")
+@pytest.mark.kills("later-than-the-life", "retry-after-is-ignored")
 def test_no_retry_after_the_codes_life(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -220,6 +221,7 @@ def test_a_lost_claim_writes_nothing(parts: Sendcode, service: Service, provider
     assert delivery(parts, sid) == now
 
 
+@pytest.mark.kills("acceptance-moves-back")
 def test_receipt_before_our_own_write(parts: Sendcode, service: Service, provider: Standin) -> None:
     """A receipt that overtakes the answer keeps its state; our write adds what it knows."""
     _, sid = first(parts, service)
@@ -273,6 +275,7 @@ def test_no_fallback_unless_the_service_says_so(parts: Sendcode, service: Servic
     assert count(parts, "deliveries") == 1
 
 
+@pytest.mark.kills("call-after-a-refusal")
 @pytest.mark.parametrize("code", ["30450", "21610", "30005"])
 def test_no_call_to_who_refused_or_does_not_exist(
     make_parts: Callable[..., Sendcode], code: str

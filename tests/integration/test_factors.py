@@ -104,6 +104,7 @@ def outcomes(results: list[Any]) -> Counter[str]:
 # Enrolment
 
 
+@pytest.mark.kills("unverified-factor-is-asked", "any-code-verifies-a-factor")
 def test_a_factor_counts_after_its_first_right_code(app: App) -> None:
     """Unverified it has no challenge; a wrong code leaves it so; the right one verifies it."""
     assert app.enrolled.factor.status == "unverified"
@@ -114,6 +115,7 @@ def test_a_factor_counts_after_its_first_right_code(app: App) -> None:
     assert app.ask().status == "pending"
 
 
+@pytest.mark.kills("any-code-verifies-a-factor")
 def test_five_guesses_at_a_verification(app: App) -> None:
     """After five wrong codes the right one is refused too, and the factor stays unverified."""
     for _ in range(5):
@@ -159,6 +161,7 @@ def test_an_unverified_factor_lapses(parts: Sendcode, app: App) -> None:
     assert parts.factors.list_factors(*app.where, limit=10) == []
 
 
+@pytest.mark.kills("secret-is-shown-for-good")
 def test_the_secret_is_shown_until_the_factor_is_verified(parts: Sendcode, app: App) -> None:
     """The enrolment says the same until the first right code, and then nothing."""
     assert parts.factors.enrolment(*app.where, app.sid) == app.enrolled
@@ -249,6 +252,7 @@ def test_each_code_is_accepted_once(app: App) -> None:
     assert app.row.last_step == totp.step_at(app.now(), 60)
 
 
+@pytest.mark.kills("app-code-twice")
 def test_a_code_is_accepted_once_over_all_challenges(app: App) -> None:
     """Of twenty challenges answered at once with one right code one is approved (pattern 57)."""
     app.verified()
@@ -265,6 +269,7 @@ def test_a_code_is_accepted_once_over_all_creations(app: App) -> None:
     assert results == {"approved": 1, "pending": 19}
 
 
+@pytest.mark.kills("app-code-twice")
 def test_a_used_code_is_refused_in_a_fresh_challenge(app: App) -> None:
     """After an approval neither its code nor an older one passes, whatever the challenge."""
     app.verified()
@@ -275,6 +280,7 @@ def test_a_used_code_is_refused_in_a_fresh_challenge(app: App) -> None:
         assert app.answer(app.ask(), used) == "pending"
 
 
+@pytest.mark.kills("app-code-guessed-for-ever")
 def test_guesses_at_once_in_a_challenge(parts: Sendcode, app: App) -> None:
     """Of twenty wrong codes at once five are compared, and the right one is refused after them."""
     app.verified()
@@ -288,6 +294,7 @@ def test_guesses_at_once_in_a_challenge(parts: Sendcode, app: App) -> None:
     assert app.row.failures == 0
 
 
+@pytest.mark.kills("window-is-wider")
 @pytest.mark.parametrize("skew", [0, 1, 2])
 def test_the_window_is_exact(parts: Sendcode, service: Service, skew: int) -> None:
     """By the database's clock the codes of the skew's steps pass, and no other (pattern 59)."""
@@ -297,6 +304,7 @@ def test_the_window_is_exact(parts: Sendcode, service: Service, skew: int) -> No
         assert (app.ask(app.code(steps)).status == "approved") == (abs(steps) <= skew), steps
 
 
+@pytest.mark.kills("failure-counts-against-every-factor")
 def test_a_failure_counts_against_its_own_factor(parts: Sendcode, service: Service) -> None:
     """Wrong codes touch the factor that was asked, and no other of the entity (pattern 58)."""
     one, other = App(parts, service).verified(), App(parts, service).verified()

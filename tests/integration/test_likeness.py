@@ -147,6 +147,7 @@ def asked(
     return answer.status_code, sorted(answer.headers), text, len(own)
 
 
+@pytest.mark.kills("others-are-seen")
 def test_what_is_anothers_is_like_what_is_not_there(two: Two) -> None:
     """Each route answers for another account's names, alone or below one's own, as for names that
     nothing has: 404 with the same body and headers, after as many statements, and changes

@@ -71,6 +71,7 @@ def test_another_sender_takes_over_what_one_surely_did_not_take(
     assert len(provider.kept) == 1
 
 
+@pytest.mark.kills("unwilling-number-tries-another-sender")
 @pytest.mark.parametrize("code", [21211, 21610, 21614, 21268])
 def test_a_wrong_or_unwilling_number_tries_no_other_sender(
     two: Sendcode, service: Service, provider: Standin, code: int
@@ -189,6 +190,7 @@ def test_a_sender_taken_out_of_the_settings_is_no_blind_resend(
     assert len(provider.sent) == 1
 
 
+@pytest.mark.kills("another-code-by-another-sender")
 def test_the_code_is_the_same_by_every_sender(
     two: Sendcode, service: Service, provider: Standin
 ) -> None:

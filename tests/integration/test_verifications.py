@@ -339,6 +339,7 @@ def test_other_accounts_and_services_see_nothing(parts: Sendcode, service: Servi
         parts.verifications.start("AC" + "b" * 32, Start(service.sid, NUMBER))
 
 
+@pytest.mark.kills("digest-of-the-code-alone")
 def test_copied_digest_is_useless(parts: Sendcode, service: Service) -> None:
     """A digest copied to another verification does not accept its code (bound to its row)."""
     mine = start(parts, service, to="+447400123457")

@@ -22,6 +22,7 @@ def broker(broker_url: str) -> redis.Redis:
     return client
 
 
+@pytest.mark.kills("deafness-is-not-seen")
 def test_silence_before_a_full_queue_is_deafness(broker: redis.Redis) -> None:
     """Messages that wait while this worker has room and hears nothing are found out, in time."""
     clock = Clock()

@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.mutants.table import MUTANTS, Mutant
+from tests.mutants.table import MUTANTS
+from tests.mutants.words import Mutant
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("worker", "api_stub", "tests", "docs", "pyproject.toml", "README.md")

@@ -1,6 +1,7 @@
 """Every guard, taken out: what to change and which tests must then fail."""
 
-from dataclasses import dataclass
+from tests.mutants.patterns import PATTERNS
+from tests.mutants.words import mutant as _mutant
 
 DISPATCH = "tests/integration/test_dispatch.py::"
 VERIFICATIONS = "tests/integration/test_verifications.py::"
@@ -26,24 +27,6 @@ ROWS = "worker/dispatch/rows.py"
 JOB = "worker/dispatch/__init__.py"
 CHECK = "worker/verifications/check.py"
 MIGRATION = "worker/migrations/versions/0001_services_verifications_deliveries.py"
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """
-    :param old: stands exactly once in `file`
-    :param tests: node ids, without parameters where all of them count
-    """
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
-
-def _mutant(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
-    return Mutant(name, file, old, new, tests)
 
 
 MUTANTS = (
@@ -757,4 +740,5 @@ MUTANTS = (
         "tonumber(kept[2])",
         BUDGETS + "test_a_new_day_begins_with_nothing_used",
     ),
+    *PATTERNS,
 )

@@ -20,6 +20,7 @@ DIGEST = {
 }
 
 
+@pytest.mark.kills("code-without-nines")
 @pytest.mark.parametrize("length", range(4, 11))
 def test_codes_are_uniform_in_every_place(length: int) -> None:
     """Every digit is equally likely in every place at every length (chi-square, p > 1e-5)."""
@@ -32,6 +33,7 @@ def test_codes_are_uniform_in_every_place(length: int) -> None:
         assert chi_square < 39, (place, counts)
 
 
+@pytest.mark.kills("code-loses-its-zeros")
 def test_leading_zeros_are_kept() -> None:
     """A tenth of the codes starts with 0, and all are strings of full length."""
     codes = [KEYS.derive_code("k1", index.to_bytes(16, "big"), 6) for index in range(2000)]
@@ -48,7 +50,7 @@ def test_a_code_is_the_same_in_every_process() -> None:
     assert KEYS.derive_code("k1", salt, 10) != KEYS.derive_code("k0", salt, 10)
 
 
-@pytest.mark.kills("digest-is-bound-to-no-row")
+@pytest.mark.kills("digest-is-bound-to-no-row", "digest-of-the-code-alone")
 @pytest.mark.parametrize("part", list(DIGEST))
 def test_a_digest_binds_every_part(part: str) -> None:
     """A digest with any part changed is another one."""

@@ -64,6 +64,7 @@ SLIPS = [
 ]
 
 
+@pytest.mark.kills("line-is-not-looked-at")
 @pytest.mark.parametrize(("text", "secret"), SLIPS)
 def test_a_slip_is_taken_out_of_a_line(lines: io.StringIO, text: str, secret: str) -> None:
     """A number, or credentials, in a library's text or as a value of ours, also within a list."""
@@ -75,6 +76,7 @@ def test_a_slip_is_taken_out_of_a_line(lines: io.StringIO, text: str, secret: st
         assert part not in written
 
 
+@pytest.mark.kills("line-is-not-looked-at")
 def test_values_are_taken_out_by_their_names(lines: io.StringIO) -> None:
     """What is called a code, a number or a password goes, whatever it looks like."""
     structlog.get_logger().warning("ours.slipped", code="042137", to=NUMBER, password="hunter2")
@@ -100,6 +102,7 @@ def test_what_helps_stays_in_a_line(lines: io.StringIO) -> None:
     assert {name: line[name] for name in told} == told
 
 
+@pytest.mark.kills("exception-with-its-values")
 def test_an_exception_is_its_type_and_place(lines: io.StringIO) -> None:
     """A traceback's values, which may hold a number, are not written."""
     try:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.mutants.run import mutated
-from tests.mutants.table import MUTANTS, Mutant
+from tests.mutants.table import MUTANTS
+from tests.mutants.words import Mutant
 
 ROOT = Path(__file__).parents[2]
 

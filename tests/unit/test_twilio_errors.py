@@ -13,6 +13,7 @@ from worker.providers.twilio_errors import (
 from worker.states import RECEIPT_MAY_FOLLOW, ErrorKind
 
 
+@pytest.mark.kills("known-error-counts-as-unknown")
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
