@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.run import mutated
+from tests.mutants.run import judged, mutated
 from tests.mutants.table import MUTANTS
 from tests.mutants.words import Mutant
 
@@ -52,3 +52,10 @@ def test_marks_and_table_say_the_same() -> None:
     """A test that is marked for a mutant is in its row of the table, and the other way round."""
     listed = {(test.partition("[")[0], mutant.name) for mutant in MUTANTS for test in mutant.tests}
     assert marked() == listed
+
+
+def test_only_a_tests_own_word_counts() -> None:
+    """A test that took too long, or whose servers did not start, has not caught a mutant."""
+    assert judged("1 failed\nFAILED tests/unit/test_x.py::test_y - assert 1 == 2\n")
+    assert not judged("\nFAILED tests/x.py::y - Failed: Timeout (>120.0s) from pytest-timeout.\n")
+    assert not judged("1 error\nERROR tests/unit/test_x.py::test_y - StartError: broker\n")
