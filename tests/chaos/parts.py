@@ -54,7 +54,7 @@ class Part:
         self._child = Child.start(self._spec, self.log)
         self.lives += 1
 
-    def wait(self, seconds: float = 40) -> None:
+    def wait(self, seconds: float = 120) -> None:
         """Wait until it is ready.
 
         :raises StartError: it is not, with the end of its log

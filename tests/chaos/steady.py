@@ -30,7 +30,7 @@ def rolling(rig: Rig, size: Size, made: Outcome) -> None:
         world.sandbox.order(delay_ms=300)
         world.run_load(RATE)
         world.pause(2)
-        for _ in range(10):
+        for _ in range(size.of(10, 3)):
             restart_workers(world, size, made)
         conclude(world, made)
         again = world.rows("SELECT count(*) AS n FROM deliveries WHERE tries > 1")[0]["n"]
