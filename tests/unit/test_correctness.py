@@ -15,7 +15,7 @@ from worker.settings import load
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "correctness.md").read_text()
-PATTERNS = 55
+PATTERNS = 61
 NODE = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
