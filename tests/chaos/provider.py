@@ -61,6 +61,8 @@ def outage(rig: Rig, size: Size, made: Outcome) -> None:
             "SELECT count(*) AS n FROM deliveries WHERE state IN ('failed','expired')"
         )
         made.note = f"{ended[0]['n']} codes ended unsent, those of the outage"
+        if not ended[0]["n"]:
+            made.fail("every code was sent, so none has outlived the outage")
 
 
 @row("workers-away", "workers stopped for longer than the code's life, 1,000 queued")

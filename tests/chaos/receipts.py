@@ -1,7 +1,8 @@
 """Receipts in any order, three times, not at all, forged, and before our own write."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 from twilio.request_validator import RequestValidator
@@ -16,6 +17,9 @@ from worker.embedded.stack import SENDER
 
 DROPPED = FORGED = 0.1
 FORGERY = "SM" + "f" * 32  # the sid that every forged receipt carries
+EARLY = 20  # messages, fewer than a worker has slots
+HELD_MS = 15_000
+PATIENT = {"SENDCODE_READ_TIMEOUT": "25", "SENDCODE_LEASE_SECONDS": "60"}
 ENDS = {"delivered": "undelivered", "undelivered": "delivered"}
 
 
@@ -32,47 +36,62 @@ class Receipt:
 def receipts(rig: Rig, size: Size, made: Outcome) -> None:
     """The final state is what the provider says, and a forgery has no effect."""
     count = size.of(300, 40)
-    with World(rig, "receipts") as world:
-        # The provider holds its answer back, so that receipts come before we know its sid.
-        world.sandbox.order(callbacks="none", delay_ms=1500)
+    with World(rig, "receipts", settings=PATIENT) as world:
         numbers = [next(rig.numbers) for _ in range(count)]
-        for number in numbers[::4]:
-            world.sandbox.order(
-                number, callbacks="none", delay_ms=1500, fail="undelivered", code=30003
-            )
-        for number in numbers:
-            world.start(number)
-        world.until(lambda: len(world.sandbox.messages()) == count, 60)
-        world.pause(1)
-        sent = _schedule(world)
+        _start(world, numbers)
+        sending = world.rows("SELECT sid FROM deliveries WHERE state = 'sending'")
+        early = {row["sid"] for row in sending} & {a.delivery for a in world.told[-EARLY:]}
+        sent = _schedule(world, numbers[-EARLY:])
         with httpx.Client(timeout=10, trust_env=False) as http:
-            refused = [_post(http, receipt) for receipt in sent if not receipt.genuine]
-            taken = [_post(http, receipt) for receipt in sent if receipt.genuine]
+            told = [(receipt.genuine, _post(http, receipt)) for receipt in sent]
         conclude(world, made)
         made.injected = len(sent)
         kept = world.rows("SELECT * FROM receipts WHERE provider_sid = :sid", sid=FORGERY)
         states = {r["sid"]: r["state"] for r in world.rows("SELECT sid, state FROM deliveries")}
-        made.fail(*wrong(refused, taken, len(kept), states, world.sandbox.messages()))
+        made.fail(*wrong(told, len(kept), len(early), states, world.sandbox.messages()))
+
+
+def _start(world: World, numbers: Sequence[str]) -> None:
+    """Until the provider has them all. Of the last ones it holds its answers back, so that their
+    receipts come before we know its sid."""
+    for place, number in enumerate(numbers):
+        fault: dict[str, object] = {"callbacks": "none"}
+        if place % 4 == 0:
+            fault |= {"fail": "undelivered", "code": 30003}
+        if place >= len(numbers) - EARLY:
+            fault |= {"delay_ms": HELD_MS}
+        world.sandbox.order(number, **fault)
+    client = world.client()
+    for part in (numbers[:-EARLY], numbers[-EARLY:]):
+        before = len(world.told)
+        world.told += [client.start(number) for number in part]
+        world.until(partial(_has, world, before + len(part)), 60)
+
+
+def _has(world: World, count: int) -> bool:
+    return len(world.sandbox.messages()) == count
 
 
 def wrong(
-    refused: Sequence[int],
-    taken: Sequence[int],
+    told: Sequence[tuple[bool, int]],
     kept: int,
+    early: int,
     states: Mapping[str, str],
     messages: Sequence[Message],
 ) -> list[str]:
     """
-    :param refused: what forged receipts were answered
-    :param taken: what genuine ones were answered
+    :param told: of each receipt whether it was genuine and what it was answered
     :param kept: forged receipts in the database
+    :param early: deliveries whose receipts came before our own write
     :param states: of the deliveries
     """
     found = []
-    if set(refused) != {403}:
-        found.append(f"forged receipts were answered {sorted(set(refused))}")
-    if set(taken) != {200}:
-        found.append(f"genuine receipts were answered {sorted(set(taken))}")
+    for genuine, word, status in ((False, "forged", 403), (True, "genuine", 200)):
+        answers = {answer for kind, answer in told if kind is genuine}
+        if answers != {status}:
+            found.append(f"{word} receipts were answered {sorted(answers)}")
+    if early < EARLY / 2:
+        found.append(f"the receipts of {early} deliveries only came before our own write")
     if kept:
         found.append(f"{kept} forged receipts were kept")
     others = [m for m in messages if states.get(m.delivery) != m.end]
@@ -81,7 +100,10 @@ def wrong(
     return found
 
 
-def _schedule(world: World) -> list[Receipt]:
+def _schedule(world: World, first: Collection[str]) -> list[Receipt]:
+    """
+    :param first: numbers whose receipts come before the others'
+    """
     chance = world.random
     made: list[Receipt] = []
     for m in world.sandbox.messages():
@@ -92,7 +114,7 @@ def _schedule(world: World) -> list[Receipt]:
             made.append(Receipt(m.callback, m.number, FORGERY, ENDS[m.end], genuine=False))
             made.append(Receipt(m.callback, m.number, m.sid, ENDS[m.end], genuine=False))
     chance.shuffle(made)
-    return made
+    return sorted(made, key=lambda receipt: receipt.number not in first)
 
 
 def _post(http: httpx.Client, receipt: Receipt) -> int:

@@ -86,7 +86,7 @@ class Rig:
             env=dict(env),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=True,
         )
         return json.loads(done.stdout)

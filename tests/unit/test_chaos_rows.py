@@ -41,15 +41,21 @@ def test_a_providers_case_is_judged(
 
 
 def test_receipts_are_judged() -> None:
-    """A forgery that is taken or kept, a genuine one that is refused, another end than told."""
-    good = ([403, 403], [200], 0, {"VL1": "delivered"}, [MESSAGE])
-    assert receipts.wrong(*good) == []
-    assert receipts.wrong([403, 200], *good[1:]) == ["forged receipts were answered [200, 403]"]
-    assert receipts.wrong([], *good[1:]) != []
-    assert receipts.wrong(good[0], [200, 500], *good[2:]) != []
-    assert receipts.wrong(*good[:2], 1, *good[3:]) == ["1 forged receipts were kept"]
-    for states in ({"VL1": "undelivered"}, {}):
-        assert receipts.wrong(*good[:3], states, [MESSAGE]) == ["1 of 1 ended in another state"]
+    """A forgery that is taken or kept, a genuine one that is refused, another end than told, and
+    receipts that all came too late to try anything."""
+    told, early, states = [(False, 403), (True, 200)], receipts.EARLY, {"VL1": "delivered"}
+    assert receipts.wrong(told, 0, early, states, [MESSAGE]) == []
+    for answers, said in (
+        ([*told, (False, 200)], "forged receipts were answered [200, 403]"),
+        (told[1:], "forged receipts were answered []"),
+        ([*told, (True, 500)], "genuine receipts were answered [200, 500]"),
+    ):
+        assert receipts.wrong(answers, 0, early, states, [MESSAGE]) == [said]
+    assert receipts.wrong(told, 1, early, states, [MESSAGE]) == ["1 forged receipts were kept"]
+    assert "of 3 deliveries only" in receipts.wrong(told, 0, 3, states, [MESSAGE])[0]
+    for ends in ({"VL1": "undelivered"}, {}):
+        found = receipts.wrong(told, 0, early, ends, [MESSAGE])
+        assert found == ["1 of 1 ended in another state"]
 
 
 def test_a_backlog_is_judged() -> None:

@@ -463,7 +463,7 @@ def world(databases: Databases, broker_url: str) -> Iterator[World]:
     "third-message",
     "lease-comes-back-without-a-doubt",
 )
-@pytest.mark.timeout(120 + STEPS // 50)
+@pytest.mark.timeout(120 + STEPS // 20)
 def test_any_steps_in_any_order_keep_the_promises(world: World) -> None:
     """Whatever happens in whatever order, whoever dies where: sendcode does as the model says."""
     Machine.world, Machine.steps = world, 0
