@@ -84,6 +84,8 @@ def conclude(
         world.until(lambda: world.sandbox.last_send() >= last, RECOVERY_SECONDS)
     world.settle(settle)
     found = judge(read(world), world.fault_ends, may_double=may_double, slack=slack)
+    if world.load and not found.accepted:
+        made.fail("no start was accepted, so nothing was tried")
     made.starts += found.accepted
     made.injected += world.injected
     made.lost += found.lost

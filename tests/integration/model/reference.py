@@ -50,7 +50,7 @@ class Line:
     failures: int = 0
     disabled: bool = False
     sends: list[int] = field(default_factory=list)
-    unsure: bool = False  # a process died between counting a send and writing it
+    unsure: bool = False  # a process died between counting sends, or giving them back, and writing
 
 
 @dataclass
