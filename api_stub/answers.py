@@ -144,6 +144,7 @@ SCHEMAS: dict[str, Any] = {
     "Jobs": _keys("jobs:objects"),
     "Audit": _keys("entries:objects"),
     "Operators": _keys("operators:objects"),
+    "Sessions": _keys("sessions:objects"),
     "Workers": _keys("workers:objects"),
     "Hooks": _keys("hooks:objects"),
 }
@@ -181,6 +182,7 @@ _RESOURCES = {
     "bulk": ("BulkJob", "", "Outcome"),
     "audit": ("Audit", "", ""),
     "operators": ("Operators", "", ""),
+    "sessions": ("Sessions", "", ""),
     "workers": ("Workers", "", ""),
     "webhooks": ("Hooks", "", ""),
 }

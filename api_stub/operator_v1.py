@@ -25,6 +25,7 @@ from worker.operations.discarding import Which
 from worker.operations.forcing import HOUR
 from worker.operations.words import LONGEST
 from worker.operators import Role
+from worker.operators.words import shown_session
 from worker.records import Filters
 from worker.states import DELIVERY_QUEUES
 
@@ -393,6 +394,20 @@ async def link_operator(request: Request, account: Admin, given: Given) -> JSONR
     """Make a link that signs an operator in once; older ones end."""
     act, name = _operations(request).people, given.required("name")
     return await _act(request, given, ("name",), lambda by, **rest: act.link(by, name, **rest))
+
+
+@router.get("/sessions")
+async def sessions(request: Request, account: Admin) -> JSONResponse:
+    """Who is signed in to the console, from where, the newest 200 first."""
+    found = await run_in_threadpool(parts_of(request).operators.sessions)
+    return JSONResponse({"sessions": [shown_session(one) for one in found]})
+
+
+@router.post("/sessions/end", openapi_extra=_body("sid"))
+async def end_session(request: Request, account: Admin, given: Given) -> JSONResponse:
+    """End one sign-in of an operator."""
+    act, sid = _operations(request).people, given.required("sid")
+    return await _act(request, given, ("sid",), lambda by, **rest: act.end_session(by, sid, **rest))
 
 
 @router.get("/workers")

@@ -64,16 +64,6 @@ async def accept_factor(request: Request, session: Enrolling, fields: Fields) ->
     return RedirectResponse(link("/account"), 303)
 
 
-@router.post("/account/sessions/{sid}/end")
-async def end_session(request: Request, session: Enrolling, sid: str) -> Response:
-    room = parts_of(request).operators
-    own = {one.sid for one in await run_in_threadpool(room.sessions)
-           if one.operator.sid == session.operator.sid}  # fmt: skip
-    if sid in own:
-        await run_in_threadpool(room.end_session, sid)
-    return RedirectResponse(link("/account"), 303)
-
-
 def _too_often(error: SignInRefusedError) -> str:
     return f"The present password was tried too often: wait {error.retry_after} s."
 

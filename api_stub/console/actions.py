@@ -7,9 +7,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
 from api_stub.console import guard
-from api_stub.console.guard import Actor, Fields, ForbiddenError, parts_of
+from api_stub.console.guard import Actor, Fields, ForbiddenError, Viewer, parts_of
 from api_stub.console.pages import link, page
-from api_stub.console.verbs import OF_CHOSEN, VERBS, Verb, values_of
+from api_stub.console.verb import Verb
+from api_stub.console.verbs import OF_CHOSEN, VERBS, values_of
 from worker.errors import (
     ActionRefusedError,
     BlockedError,
@@ -37,7 +38,7 @@ _REFUSED = (
 
 
 @router.get("/act/{name}")
-async def ask(request: Request, session: Actor, name: str) -> Response:
+async def ask(request: Request, session: Viewer, name: str) -> Response:
     """What would be done, and a form that asks why."""
     verb = _verb(name)
     _require_role(session, verb)
@@ -65,7 +66,7 @@ async def ask_of_chosen(request: Request, session: Actor, fields: Fields) -> Res
 
 
 @router.post("/act/{name}")
-async def act(request: Request, session: Actor, fields: Fields, name: str) -> Response:
+async def act(request: Request, session: Viewer, fields: Fields, name: str) -> Response:
     """Do it, or try what would be done where the form asks for that."""
     verb = _verb(name)
     _require_role(session, verb)

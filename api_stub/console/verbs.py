@@ -1,21 +1,20 @@
 """The verbs of the actions' pages: what each needs, says, and does. `worker.operations` acts."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from api_stub.console.countries import name_of
+from api_stub.console.people_verbs import PEOPLE
+from api_stub.console.verb import Given, Verb
 from worker.audit import Operator
-from worker.errors import ActionRefusedError, InvalidParameterError
+from worker.errors import InvalidParameterError
 from worker.holds import PauseKind
 from worker.operations import Operations, Outcome
 from worker.operations.forcing import HOUR
 from worker.operators import Role
-from worker.operators.words import one_spelling
 from worker.records import Filters
 from worker.spends import ALL
 
-Given = Mapping[str, str]
 ENDED = "ended"  # the choice of no end
 # The first is chosen where nobody chooses: what was stopped at night must not stay so unseen.
 PAUSED_FOR = {"1800": "30 minutes", "7200": "2 hours", ENDED: "until somebody ends it"}
@@ -23,29 +22,6 @@ FORCED_FOR = {"3600": "1 hour", "900": "15 minutes", "14400": "4 hours", "86400"
 BUDGET_FOR = {ENDED: "until somebody changes it", **FORCED_FOR}
 BLOCKED_FOR = {ENDED: "until somebody ends it", **FORCED_FOR}
 FILTERS = ("state", "channel", "country", "error_code")
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """
-    :param title: what is about to be done, of the values that came
-    :param means: what it does to whom, in a sentence or two
-    :param takes: names of the values that stand in the address of its page
-    :param until: for how long it may hold, in seconds, the one that is chosen already first
-    :param typed: the label of the value `what`, which is typed in, since it may be a number
-    """
-
-    title: Callable[[Given], str]
-    means: str
-    act: Callable[[Operations, Operator, Given, dict[str, Any]], Outcome]
-    takes: tuple[str, ...] = ()
-    typed: str = ""
-    until: Mapping[str, str] = field(default_factory=dict)
-    danger: bool = False
-    override: bool = False
-    role: Role = Role.OPERATOR
-    back: str = "/"
-    button: str = "Do it"
 
 
 def what_is_paused(given: Given) -> str:
@@ -88,15 +64,6 @@ def _bulk(ops: Operations, by: Operator, given: Given, rest: dict[str, Any]) -> 
     return ops.bulk.start(
         by, given["verb"], filters, channel=channel, override_limits=override, **rest
     )
-
-
-def _another(by: Operator, given: Given) -> str:
-    """The name of an operator who is not the one who acts."""
-    name = one_spelling(given["name"])
-    if name == by.name:
-        text = "Another admin has to do this to you, or the command line."
-        raise ActionRefusedError("yourself", text)
-    return name
 
 
 def _title_of_bulk(given: Given) -> str:
@@ -238,45 +205,7 @@ VERBS: dict[str, Verb] = {
         lambda ops, by, given, rest: ops.numbers.reset_limits(by, given.get("what", ""), **rest),
         typed="Number", back="/limits", button="Reset",
     ),
-    "add-operator": Verb(
-        lambda given: f"Add {given['name']} as {given['role']}",
-        "The next page shows a link for the first sign-in, once.",
-        lambda ops, by, given, rest: ops.people.add(
-            by, given["name"], given["role"], link=True, **rest),
-        takes=("name", "role"), role=Role.ADMIN, back="/operators", button="Add",
-    ),
-    "link-operator": Verb(
-        lambda given: f"A link that signs {given['name']} in",
-        "It is good once, within 15 minutes, and is shown on the next page alone. Older ones end.",
-        lambda ops, by, given, rest: ops.people.link(by, given["name"], **rest),
-        takes=("name",), role=Role.ADMIN, back="/operators", button="Make it",
-    ),
-    "set-role": Verb(
-        lambda given: f"Give {given['name']} the role {given['role']}",
-        "It holds from the next page that is opened on.",
-        lambda ops, by, given, rest: ops.people.set_role(
-            by, _another(by, given), given["role"], **rest),
-        takes=("name", "role"), danger=True, role=Role.ADMIN, back="/operators",
-    ),
-    "disable-operator": Verb(
-        lambda given: f"Disable {given['name']}",
-        "Sessions and links end, and no new one begins.",
-        lambda ops, by, given, rest: ops.people.disable(by, _another(by, given), **rest),
-        takes=("name",), danger=True, role=Role.ADMIN, back="/operators", button="Disable",
-    ),
-    "enable-operator": Verb(
-        lambda given: f"Enable {given['name']}",
-        "May sign in again.",
-        lambda ops, by, given, rest: ops.people.enable(by, given["name"], **rest),
-        takes=("name",), role=Role.ADMIN, back="/operators", button="Enable",
-    ),
-    "reset-operator": Verb(
-        lambda given: f"Reset {given['name']}",
-        "Password, second factor and sessions are forgotten, as after a lost phone. A link lets"
-        " them in again.",
-        lambda ops, by, given, rest: ops.people.reset(by, _another(by, given), **rest),
-        takes=("name",), danger=True, role=Role.ADMIN, back="/operators", button="Reset",
-    ),
+    **PEOPLE,
     "quiet-worker": Verb(
         lambda given: f"Let {given['name']} take nothing more",
         "Within seconds it takes no code any more and finishes what it has; the others go on. It"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.console import PAGES, Console, new_link
 from tests.acceptance.running import NUMBERS, Up, until
-from tests.acceptance.test_cli import DONE, REFUSED, USAGE, result, run
+from tests.acceptance.test_cli import DONE, NOT_FOUND, REFUSED, USAGE, result, run
 
 pytestmark = pytest.mark.parametrize("up", ["sqlite"], indirect=True)
 GHANA = [f"+23324123{n:04}" for n in range(4560, 4580)]  # a country no other test sends to
@@ -123,6 +123,14 @@ def test_operators_on_the_command_line(up: Up) -> None:
     assert run(up, "operators", "disable", "carl")[0] == USAGE
     link = result(up, "operators", "link", "carl", *why)["link"]
     browser = Console.entered(up, link)
+    assert "One step is left" in browser.open("/console/queues").text
+    (session,) = [s for s in result(up, "operators", "sessions") if s["operator"] == "carl"]
+    end = ("operators", "end-session", session["sid"], *why)
+    assert result(up, *end, "--dry-run")["result"] == "would"
+    assert result(up, *end)["target"] == "operator carl"
+    assert run(up, *end)[0] == NOT_FOUND
+    assert "Password" in browser.open("/console/queues").text
+    browser = Console.entered(up, result(up, "operators", "link", "carl", *why)["link"])
     assert "One step is left" in browser.open("/console/queues").text
     assert result(up, "operators", "role", "carl", "operator", *why)["result"] == "done"
     assert result(up, "operators", "disable", "carl", *why)["result"] == "done"

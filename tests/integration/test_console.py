@@ -248,18 +248,37 @@ def test_roles(parts: Sendcode) -> None:
 
 
 def test_an_admin_ends_a_session(parts: Sendcode, ann: TestClient) -> None:
-    """A session of another browser ends at once."""
-    other = signed_in(parts)
-    newest = parts.operators.sessions()[0].sid
-    assert post(ann, f"/sessions/{newest}/end").status_code == 303
+    """A session of another browser ends at once, where the page of it is confirmed with a reason,
+    which is kept.
+    """
+    other = signed_in(parts, "bob")
+    path = Page(ann.get("/console/operators").text).link("End the session of bob")
+    assert "Nothing is done yet" in ann.get(path).text
+    assert other.get("/console/").status_code == 200
+    form = Page(ann.get(path).text).form("/console/act/")
+    assert ann.post(form.action, data=form.fields).status_code == 409, "no reason"
+    done = ann.post(form.action, data={**form.fields, "reason": "a lost laptop"})
+    assert done.status_code == 200
     assert other.get("/console/").status_code == 303
     assert ann.get("/console/").status_code == 200
     (noted,) = parts.operations.audit.page()
-    assert (noted.who, noted.action, noted.target) == (
-        "ann",
-        "operator.end-session",
-        "operator ann",
-    )
+    told = (noted.who, noted.action, noted.target, noted.reason)
+    assert told == ("ann", "operator.end-session", "operator bob", "a lost laptop")
+
+
+def test_everybody_ends_their_own_sessions_alone(parts: Sendcode) -> None:
+    """A viewer ends another of their own browsers from the account's page, and nobody else's."""
+    mine, other = signed_in(parts, "vic", Role.VIEWER), signed_in(parts, "vic")
+    path = Page(mine.get("/console/account").text).link("End it")
+    form = Page(mine.get(path).text).form("/console/act/")
+    ann = signed_in(parts)
+    theirs = {**form.fields, "sid": parts.operators.sessions()[0].sid, "reason": "x"}
+    assert mine.post(form.action, data=theirs).status_code == 409
+    assert ann.get("/console/").status_code == 200
+    assert mine.post(form.action, data={**form.fields, "reason": "x"}).status_code == 200
+    assert (other.get("/console/").status_code, mine.get("/console/").status_code) == (303, 200)
+    (noted,) = parts.operations.audit.page()
+    assert (noted.who, noted.target) == ("vic", "operator vic")
 
 
 def test_a_page_that_is_left_open_keeps_no_session(parts: Sendcode, ann: TestClient) -> None:

@@ -195,6 +195,15 @@ def test_over_http(parts: Sendcode) -> None:
     assert post("/enable", name="bob").json()["result"] == "done"
     assert post("/reset", name="bob", dry_run=True).json()["result"] == "would"
     assert post("/link", name="bob").json()["link"]
+    signed_in(parts, "carl")
+    (session,) = client.get("/operator/v1/sessions").json()["sessions"]
+    assert session["operator"] == "carl"
+    for dry_run, result in ((True, "would"), (False, "done")):
+        body = {"reason": "tests", "sid": session["sid"], "dry_run": dry_run}
+        told = client.post("/operator/v1/sessions/end", json=body).json()
+        assert (told["result"], told["target"]) == (result, "operator carl")
+    assert client.get("/operator/v1/sessions").json()["sessions"] == []
+    refuses(client.post("/operator/v1/sessions/end", json=body), 404, 20404)
     (bob, carl) = client.get("/operator/v1/operators").json()["operators"]
     assert (bob["name"], bob["role"], carl["name"]) == ("bob", "viewer", "carl")
     key_sid, secret = parts.api_keys.create(ACCOUNT, "dashboard", ["read", "start", "check"])

@@ -134,6 +134,8 @@ SCOPES = {
     ("POST", "/operator/v1/operators/enable"): "admin",
     ("POST", "/operator/v1/operators/reset"): "admin",
     ("POST", "/operator/v1/operators/link"): "admin",
+    ("GET", "/operator/v1/sessions"): "admin",
+    ("POST", "/operator/v1/sessions/end"): "admin",
     ("GET", "/operator/v1/workers"): "read",
     ("POST", "/operator/v1/workers/quiet"): "admin",
     ("POST", "/operator/v1/workers/work"): "admin",

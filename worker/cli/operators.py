@@ -8,6 +8,7 @@ import click
 from worker.cli.acting import action, me, told
 from worker.cli.base import Group, json_option, main, output, parts, with_times
 from worker.operators import Operator, Role
+from worker.operators.words import shown_session
 from worker.wiring import Sendcode
 
 _FIRST = "first sign-in"
@@ -110,6 +111,28 @@ def operators_reset(name: str, reason: str, dry_run: bool) -> None:
     """Forget NAME's password, second factor and sessions; then give out a link."""
     act = parts().operations.people
     told(act.reset(me(), name, reason, dry_run=dry_run))
+
+
+@operators.command("sessions")
+@json_option
+def operators_sessions() -> None:
+    """List who is signed in to the console, the newest first."""
+    rows = [with_times(shown_session(one)) for one in parts().operators.sessions()]
+    lines = [
+        f"{row['sid']}  {row['operator']:<16} {row['address']:<16} since {row['created_at']}"
+        f"  last used {row['seen_at']}  {row['browser'][:40]}"
+        for row in rows
+    ]
+    output(rows, "\n".join(lines) or "nobody is signed in")
+
+
+@operators.command("end-session")
+@click.argument("sid")
+@action
+def operators_end_session(sid: str, reason: str, dry_run: bool) -> None:
+    """End one sign-in; `sendcode operators sessions` shows their SIDs."""
+    act = parts().operations.people
+    told(act.end_session(me(), sid, reason, dry_run=dry_run))
 
 
 @operators.command("first-link")

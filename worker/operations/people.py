@@ -88,6 +88,24 @@ class People:
         act = partial(self._room.reset, name, by, dry_run=dry_run)
         return _changed(by, "operator.reset", name, reason, dry_run, act)
 
+    @acting("operator.end-session")
+    def end_session(self, by: By, sid: str, reason: str, *, dry_run: bool = False) -> Outcome:
+        """End one sign-in of an operator. One's own is anybody's to end.
+
+        :param sid: `OS…`, as `Operators.sessions` shows it
+        :raises InvalidParameterError: no reason
+        :raises NotFoundError: no such session, or it has ended
+        """
+        reason = clean_reason(reason)
+        name = self._room.find_session(sid).operator.name
+        if by.name != name:
+            _require(by)
+        ended = self._room.end_session(sid, by, reason, dry_run)
+        before = {"session": sid, "address": ended.address}
+        return Outcome(
+            "operator.end-session", f"operator {name}", done_or_would(dry_run), before=before
+        )
+
 
 def _require(by: By) -> None:
     require_admin(by, "manage operators")

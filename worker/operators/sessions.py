@@ -196,18 +196,34 @@ class Operators(Accounts):
             connection.execute(delete(operator_links).where(_k.expires_at <= now_ms()))
         Tries(self._db).purge()
 
-    def end_session(self, sid: str, by: By | None = None) -> None:
+    def find_session(self, sid: str) -> Session:
         """
-        :param by: who ends it, unless it is their own
         :raises NotFoundError: no such session, or it has ended
         """
-        whose = select(_o.name).join(operator_sessions, _s.operator_sid == _o.sid)
+        with self._db.statement() as connection:
+            row = connection.execute(_SESSIONS.where(_s.sid == sid)).mappings().one_or_none()
+        if row is None:
+            raise NotFoundError("session")
+        return _session(row)
+
+    def end_session(
+        self, sid: str, by: By | None = None, reason: str = UNASKED, dry_run: bool = False
+    ) -> Session:
+        """End a session; what it was.
+
+        :param by: who ends it; None for a sign-out, which is in no audit log
+        :raises NotFoundError: no such session, or it has ended
+        """
+        session = self.find_session(sid)
         with self._db.begin() as connection:
-            name = connection.execute(whose.where(_s.sid == sid)).scalar_one_or_none()
             gone = connection.execute(delete(operator_sessions).where(_s.sid == sid)).rowcount
-            if name is None or not gone:
+            if not gone:
                 raise NotFoundError("session")
-            note(connection, by, "end-session", name)
+            name, before = session.operator.name, {"session": sid, "address": session.address}
+            note(connection, by, "end-session", name, before=before, reason=reason)
+            if dry_run:
+                connection.rollback()
+        return session
 
 
 def digest(secret: str) -> bytes:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -71,6 +71,12 @@ class Session:
     @property
     def only_enrols(self) -> bool:
         return self.operator.has_password and not self.operator.has_totp
+
+
+def shown_session(session: Session) -> dict[str, Any]:
+    """A session for API and command line: its operator by name."""
+    values = asdict(session)
+    return {**values, "operator": session.operator.name}
 
 
 def one_spelling(name: str) -> str:
