@@ -20,6 +20,7 @@ from worker.senders import ONLY, Sender, read_senders
 from worker.states import Channel
 
 PREFIX = "SENDCODE_"
+TRACE_ID = "{trace_id}"
 SAMPLE_KEY = base64.b64encode(b"sendcode sample key, never in use").decode()
 
 
@@ -202,6 +203,11 @@ class Settings(BaseSettings):
         description="where traces go, such as `http://collector:4318`; empty: none. Needs the"
         " extra `sendcode[otel]`",
     )
+    trace_url: str = Field(
+        "",
+        description="where a trace is shown, with `{trace_id}` in it, such as"
+        " `https://jaeger.example.com/trace/{trace_id}`: the console links there",
+    )
     remote_control: bool = Field(False, description="answer `celery inspect` and `control`")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: console on a terminal, else JSON"
@@ -232,6 +238,8 @@ class Settings(BaseSettings):
         if urlsplit(self.public_url).scheme not in ("http", "https"):
             raise ValueError("SENDCODE_PUBLIC_URL must start with http:// or https://")
         _check_broker_url(self.broker_url.get_secret_value())
+        if self.trace_url:
+            _check_trace_url(self.trace_url, self.otlp_endpoint)
         _countries(self.limit_countries)  # raises when it cannot be read
         self._check_prices()
         if self._sentinel != bool(self.broker_master):
@@ -275,6 +283,10 @@ class Settings(BaseSettings):
     @property
     def base_url(self) -> str:
         return self.public_url.rstrip("/")
+
+    def trace_of(self, verification_sid: str) -> str:
+        """Where a verification's trace is shown; empty where none is sent or nothing shows it."""
+        return self.trace_url.replace(TRACE_ID, verification_sid[2:])
 
     def most_to(self, country: str) -> int:
         """Starts of one service to a country (ISO 3166) in 24 h; 0: as many as there are."""
@@ -324,6 +336,20 @@ class Settings(BaseSettings):
         if len({key.kid for key in keys}) != len(keys):
             raise ValueError("SENDCODE_SECRET_KEYS names one kid twice")
         return keys
+
+
+def _check_trace_url(text: str, endpoint: str) -> None:
+    """
+    :raises ValueError: says what is wrong
+    """
+    if TRACE_ID not in text or urlsplit(text).scheme not in ("http", "https"):
+        raise ValueError(
+            "SENDCODE_TRACE_URL must be an http:// or https:// address with {trace_id} in it, such"
+            " as https://jaeger.example.com/trace/{trace_id}"
+        )
+    if not endpoint:
+        raise ValueError("SENDCODE_TRACE_URL is set and no traces are sent: see"
+                         " SENDCODE_OTLP_ENDPOINT")  # fmt: skip
 
 
 def _check_broker_url(text: str) -> None:

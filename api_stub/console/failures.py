@@ -1,8 +1,10 @@
 """Why codes do not arrive: failures in groups, each with its cause and what helps."""
 
+import contextlib
+
 from fastapi import APIRouter, Request, Response
 
-from api_stub.console.guard import Viewer
+from api_stub.console.guard import Viewer, parts_of
 from api_stub.console.pages import page
 from worker.errors import NotFoundError
 from worker.failures import MOST, Group
@@ -36,8 +38,22 @@ def group(
     """One group: why, since when, examples, and what can be done about it."""
     span = since if since in SPANS else USUAL
     found = _find(request.app.state.looks.groups(SPANS[span]), code, channel, country)
-    return page(request, "group.html", current="failures", group=found, span=span,
-                seconds=SPANS[span])  # fmt: skip
+    return page(
+        request, "group.html", current="failures", group=found, span=span, seconds=SPANS[span],
+        traces=_traces(request, found.samples),
+    )  # fmt: skip
+
+
+def _traces(request: Request, samples: tuple[str, ...]) -> dict[str, str]:
+    """Where the trace of each is shown, by its sid; nothing where none is."""
+    ours = parts_of(request)
+    if not ours.settings.trace_url:
+        return {}
+    found = {}
+    for sid in samples:
+        with contextlib.suppress(NotFoundError):  # purged since
+            found[sid] = ours.settings.trace_of(ours.records.find(sid))
+    return found
 
 
 def _find(groups: list[Group], code: str, channel: str, country: str) -> Group:

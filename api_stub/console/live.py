@@ -43,14 +43,15 @@ class Live:
 
     async def _run(self) -> None:
         while self._listeners:
-            event = await run_in_threadpool(self._event)
+            event = await run_in_threadpool(self.event)
             for queue in tuple(self._listeners):
                 if queue.full():
                     queue.get_nowait()
                 queue.put_nowait(event)
             await asyncio.sleep(FRESH)
 
-    def _event(self) -> str:
+    def event(self) -> str:
+        """What every listener gets: the parts as they are now."""
         look = self._looks.look(fresh=True)
         rendered = {
             name: templates.get_template(f"parts/{name}.html").render(look=look) for name in PARTS

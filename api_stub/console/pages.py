@@ -13,6 +13,7 @@ from api_stub.console.countries import name_of
 from api_stub.console.looks import Looks, level_of
 from worker import __version__
 from worker.operators import Role, Session
+from worker.settings import Settings
 
 HERE = Path(__file__).parent
 BASE = "/console"
@@ -75,6 +76,7 @@ def page(
     """
     looks: Looks = request.app.state.looks
     session: Session | None = getattr(request.state, "session", None)
+    settings: Settings = request.app.state.doors.state.settings
     theme = request.cookies.get(THEME_COOKIE, "auto")
     shown = {
         "session": session,
@@ -82,7 +84,8 @@ def page(
         "theme": theme if theme in THEMES else "auto",
         "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         "may": lambda role: session is not None and session.operator.role.allows(Role(role)),
-        "sandbox": request.app.state.doors.state.settings.provider == "sandbox",
+        "sandbox": settings.provider == "sandbox",
+        "trace_of": settings.trace_of,
         "look": looks.look(fresh) if session and not session.only_enrols else None,
         **values,
     }

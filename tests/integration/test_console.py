@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyotp
@@ -13,9 +13,11 @@ from fastapi.testclient import TestClient
 
 from api_stub.app import create_app
 from api_stub.console.guard import COOKIE
+from tests.integration.conftest import ACCOUNT
 from tests.integration.test_operators import PASSWORD, age, enrol, next_code
 from tests.integration.test_records import FRENCH, set_to, start
 from tests.pages import Page
+from worker import tracing
 from worker.operators import Role, passwords
 from worker.rollup import Rollup
 from worker.services import Service
@@ -106,6 +108,37 @@ def test_the_timeline_says_why(ann: TestClient, failed: str) -> None:
     text = ann.get(f"/console/requests/{failed}").text
     for words in ("21408", "geographic permissions", "What helps", "0 of 5", "asked for"):
         assert words in text, words
+
+
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """No app of the test goes on sending traces."""
+    yield
+    tracing.close()
+
+
+@pytest.mark.usefixtures("untraced")
+def test_a_trace_is_one_click_away(make_parts: Callable[..., Sendcode]) -> None:
+    """Where traces are shown, the request's page and a group's examples lead to the trace, whose id
+    is the verification's; else nothing of it is there. The number's last day is for viewers too.
+    """
+    shown = "https://jaeger.example.com/trace/{trace_id}"
+    for changes in ({}, {"trace_url": shown, "otlp_endpoint": "http://127.0.0.1:9"}):
+        parts = make_parts(**changes)
+        service = parts.services.create(ACCOUNT, "Example")
+        sid = start(parts, service, FRENCH)
+        set_to(parts, sid, state="failed", error_code="21408")
+        vic = signed_in(parts, "vic", Role.VIEWER)
+        group = {"code": "21408", "channel": "sms", "country": "FR"}
+        pages = [
+            Page(vic.get(f"/console/requests/{sid}").text),
+            Page(vic.get("/console/failures/group", params=group).text),
+        ]
+        to = f"https://jaeger.example.com/trace/{parts.records.find(sid)[2:]}"
+        for page in pages:
+            assert (to in [href for href, _ in page.links]) == bool(changes)
+            assert ("Trace" in page.text) == bool(changes)
+        assert sid in vic.get(pages[0].link("Same number, last 24 h")).text
 
 
 def test_nothing_stands_before_its_start(parts: Sendcode, ann: TestClient, failed: str) -> None:
@@ -266,6 +299,7 @@ def test_an_admin_ends_a_session(parts: Sendcode, ann: TestClient) -> None:
     assert told == ("ann", "operator.end-session", "operator bob", "a lost laptop")
 
 
+@pytest.mark.kills("anybodys-session-is-ones-own")
 def test_everybody_ends_their_own_sessions_alone(parts: Sendcode) -> None:
     """A viewer ends another of their own browsers from the account's page, and nobody else's."""
     mine, other = signed_in(parts, "vic", Role.VIEWER), signed_in(parts, "vic")

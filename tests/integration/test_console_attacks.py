@@ -1,5 +1,6 @@
 """Who tries more on the console than is theirs: every route by every role, forged forms, markup."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -70,6 +71,13 @@ def untouched(parts: Sendcode) -> bool:
     return not (room.audit.page() or room.pauses.all() or room.blocks.all() or room.budgets.all())
 
 
+def streamed(client: Any) -> dict[str, str]:
+    """The parts of pages, as `/console/live` sends them."""
+    (console,) = [r.app for r in client.app.routes if getattr(r, "name", "") == "console"]
+    told: dict[str, str] = json.loads(console.state.live.event().partition("data: ")[2])
+    return told
+
+
 @ON_SQLITE
 def test_no_role_does_more_than_its_own(parts: Sendcode, failed: str) -> None:
     """A viewer is refused every verb but the end of their own sessions, an operator those of
@@ -125,6 +133,7 @@ def test_no_form_is_taken_from_elsewhere(parts: Sendcode, ann: TestClient, faile
 
 
 @ON_SQLITE
+@pytest.mark.kills("streamed-as-markup")
 def test_nothing_that_came_from_outside_is_markup(
     parts: Sendcode, service: Service, failed: str
 ) -> None:
@@ -156,6 +165,11 @@ def test_nothing_that_came_from_outside_is_markup(
             assert "<svg/" not in answer.text, (page, query)
             seen += "&lt;svg/onload" in answer.text
     assert seen >= 8
+    told = streamed(ann)
+    for part, markup in told.items():
+        assert "<svg/" not in markup, part
+    seen_in = {part for part, markup in told.items() if "&lt;svg/onload" in markup}
+    assert seen_in >= {"banner", "concerns", "workers"}
     group = {"code": MARKUP[:32], "channel": "sms", "country": "FR"}
     assert "<svg/" not in ann.get("/console/failures/group", params=group).text
     form = {"csrf": token(ann), "q": MARKUP, "name": MARKUP, "role": MARKUP, "theme": MARKUP}

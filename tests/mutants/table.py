@@ -614,6 +614,20 @@ MUTANTS = (
         PEOPLE + "test_the_last_admin_stays",
     ),
     _mutant(
+        "anybodys-session-is-ones-own",
+        "worker/operations/people.py",
+        "        if by.name != name:\n            _require(by)\n",
+        "",
+        "tests/integration/test_console.py::test_everybody_ends_their_own_sessions_alone",
+    ),
+    _mutant(
+        "streamed-as-markup",
+        "api_stub/console/live.py",
+        "templates.get_template(",
+        "templates.overlay(autoescape=False).get_template(",
+        "tests/integration/test_console_attacks.py::test_nothing_that_came_from_outside_is_markup",
+    ),
+    _mutant(
         "admins-looked-at-without-a-lock",
         "worker/operators/accounts.py",
         "    .order_by(_o.sid)\n    .with_for_update()\n",

@@ -60,6 +60,20 @@ def test_countries_that_cannot_be_read_refuse_to_start(given: str) -> None:
         load(**COMPLETE, limit_countries=given)
 
 
+@pytest.mark.parametrize(
+    ("given", "endpoint", "said"),
+    [
+        ("https://jaeger.example.com/trace/", "http://c:4318", "trace_id"),
+        ("javascript:alert({trace_id})", "http://c:4318", "https://"),
+        ("https://jaeger.example.com/trace/{trace_id}", "", "SENDCODE_OTLP_ENDPOINT"),
+    ],
+)
+def test_a_trace_that_nothing_shows_refuses_to_start(given: str, endpoint: str, said: str) -> None:
+    """An address without the trace's place, of no browser's kind, or without any traces."""
+    with pytest.raises(SettingsError, match=said):
+        load(**COMPLETE, trace_url=given, otlp_endpoint=endpoint)
+
+
 @pytest.mark.parametrize("missing", [k for k in COMPLETE if k != "secret_keys"])
 def test_missing_credentials_refuse_to_start(missing: str) -> None:
     """A missing credential is named by its variable."""
