@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Mount
 
+from api_stub import refusals
 from api_stub.factor_refusals import FACTOR_FIELDS, FACTOR_REFUSALS
 from worker.db import UNAVAILABLE
 from worker.errors import (
@@ -66,6 +67,7 @@ class ApiError(Exception):
     """An answer in Twilio's envelope.
 
     :param details: further facts for programs, or None
+    :param field: the parameter that cannot be used, where it is one
     """
 
     def __init__(
@@ -76,8 +78,10 @@ class ApiError(Exception):
         *,
         details: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        field: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.field = field
         self.status = status
         self.code = code
         self.message = message
@@ -121,7 +125,7 @@ def not_found(request: Request, details: Mapping[str, Any] | None = None) -> Api
 
 def invalid(field: str, reason: str, code: int = 60200, status: int = 400) -> ApiError:
     name = field if _NAME.fullmatch(field) else "-"
-    return ApiError(status, code, f"Invalid parameter `{name}`: {reason}")
+    return ApiError(status, code, f"Invalid parameter `{name}`: {reason}", field=name)
 
 
 def translate(request: Request, error: Exception) -> ApiError:
@@ -289,9 +293,14 @@ Faces = Mapping[str, Callable[[Request, Exception], JSONResponse]]
 
 def answer(faces: Faces, request: Request, error: Exception) -> JSONResponse:
     """An error as the door says it that the request came to."""
-    for prefix, face in faces.items():
-        if request.url.path.startswith(prefix):
-            return face(request, error)
+    path = request.url.path
+    face = next((face for prefix, face in faces.items() if path.startswith(prefix)), _as_twilio)
+    told = face(request, error)
+    refusals.tell(request, error, told.status_code)
+    return told
+
+
+def _as_twilio(request: Request, error: Exception) -> JSONResponse:
     return translate(request, error).response()
 
 

@@ -161,6 +161,11 @@ def refusals_of_checks(check: Callable[P, R]) -> Callable[P, R]:
     return _counting(check, _CHECKS_REJECTED)
 
 
+def refused_at_the_door(act: str, reason: str) -> None:
+    """A `start` or `check` was refused before the core was asked."""
+    (_REJECTED if act == "start" else _CHECKS_REJECTED).labels(reason).inc()
+
+
 def _counting(act: Callable[P, R], refused: Counter) -> Callable[P, R]:
     @wraps(act)
     def counted(*args: P.args, **kwargs: P.kwargs) -> R:

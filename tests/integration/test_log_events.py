@@ -1,5 +1,6 @@
 """The log's events where they happen, with the fields that join them, on both databases."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.helpers import code_of, delivery, let_time_pass, wrong_code
 from tests.integration.conftest import ACCOUNT, NUMBER
+from tests.integration.doors import door
 from tests.integration.test_factors import App
 from tests.integration.test_relay import make_relay
 from tests.servers import start_broker
@@ -243,6 +245,45 @@ def test_a_refused_check_has_one_line(parts: Sendcode, service: Service) -> None
     assert refused(NotFoundError, late)["event"] == "code.expired"
     make_relay(parts).settle()
     assert refused(NotFoundError, late)["event"] == "code.expired"
+
+
+def test_what_a_door_refuses_by_itself_has_one_line(parts: Sendcode, service: Service) -> None:
+    """Wrong credentials, a missing parameter, a scope, and Authy's key: each once, by route, code
+    and field, with no value that the caller sent; what the core refuses has its own line alone.
+    """
+    client, stranger = door(parts), door(parts, password="918273")
+    path = f"/v2/Services/{service.sid}"
+    key, secret = parts.api_keys.create(ACCOUNT, "reads", ["read"])
+    reader = door(parts, key.sid, secret)
+
+    def refused(by: Any, way: str, **given: str) -> Line:
+        with lines() as written:
+            answer = by.post(way, data={"To": f"{NUMBER} x", "Channel": "sms"} | given)
+        assert 400 <= answer.status_code < 500, answer.text
+        assert not {"918273", secret} & set(re.split(r"\W", str(written)))
+        assert NUMBER[3:] not in str(written)
+        assert events(written) == ["request.rejected"], written
+        return written[0]
+
+    wrong = refused(stranger, f"{path}/Verifications")
+    assert (wrong["act"], wrong["status"], wrong["reason"]) == ("start", 401, "unauthenticated")
+    assert (wrong["address"], wrong["error_code"]) == ("testclient", "20003")
+    assert wrong["route"] == "/v2/Services/{service_sid}/Verifications"
+    missing = refused(client, f"{path}/Verifications", Channel="")
+    assert (missing["field"], missing["reason"]) == ("Channel", "invalid_parameter")
+    assert "address" not in missing
+    assert refused(client, f"{path}/VerificationCheck")["field"] == "Code"
+    assert refused(reader, f"{path}/Verifications")["reason"] == "forbidden"
+    assert refused(client, "/v2/Services/VA1/Verifications")["reason"] == "not_found"
+    assert refused(client, f"{path}/VerificationCheck", Code="918273")["field"] == "To"
+    with lines() as written:
+        assert client.get(f"/v2/{NUMBER[1:]}").status_code == 404
+    assert written == [], "who looks for a way in fills no log"
+    authy = f"/protected/json/phones/verification/start?api_key=918273&phone_number={NUMBER[3:]}"
+    told = refused(stranger, authy)
+    assert (told["act"], told["error_code"]) == ("start", "60001")
+    of_core = refused(client, f"{path}/Verifications")
+    assert (of_core["field"], "route" in of_core) == ("To", False)
 
 
 def test_the_relay_names_what_it_ends(parts: Sendcode, service: Service) -> None:

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from api_stub import metrics as door
 from api_stub.app import create_app
 from tests.helpers import code_of, delivery, let_time_pass, wrong_code
+from tests.integration import doors
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.standin import Standin
 from worker import metrics
@@ -143,6 +144,13 @@ def test_refused_starts_are_counted_by_reason(
     assert counted("codes_accepted_total", channel="sms", country="GB") == 1
     assert counted("codes_rejected_total", reason="limit_reached") == 1
     assert counted("codes_rejected_total", reason="not_found") == 1
+    path = f"/v2/Services/{service.sid}"
+    assert doors.door(parts, password="x").post(f"{path}/Verifications").status_code == 401
+    assert doors.door(parts).post(f"{path}/Verifications").status_code == 400
+    assert doors.door(parts).post(f"{path}/VerificationCheck").status_code == 400
+    assert counted("codes_rejected_total", reason="unauthenticated") == 1
+    assert counted("codes_rejected_total", reason="invalid_parameter") == 1
+    assert counted("checks_rejected_total", reason="invalid_parameter") == 1
     assert counted("rate_limited_total", limit="sends") == 1
     ranged = make_parts(limit_range=1)
     start(ranged, service)
