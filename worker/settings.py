@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -194,6 +195,12 @@ class Settings(BaseSettings):
         description="`off`: no console for operators. Where it is on and the api listens beyond"
         " this machine, an operator with a password must exist",
     )
+    trusted_proxies: str = Field(
+        "",
+        description="addresses or networks of the proxies before the api, such as `10.0.0.0/8`,"
+        " comma-separated: from these alone `X-Forwarded-For` says who calls. Empty: nobody's is"
+        " believed, and a sign-in's address is the proxy's",
+    )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="port of a worker's or relay's `/metrics`; 0: none"
     )
@@ -242,6 +249,7 @@ class Settings(BaseSettings):
             _check_trace_url(self.trace_url, self.otlp_endpoint)
         _countries(self.limit_countries)  # raises when it cannot be read
         self._check_prices()
+        self.proxies()  # raises when they cannot be read
         if self._sentinel != bool(self.broker_master):
             raise ValueError(
                 "SENDCODE_BROKER_URL of `sentinel://` and SENDCODE_BROKER_MASTER go together"
@@ -291,6 +299,22 @@ class Settings(BaseSettings):
     def most_to(self, country: str) -> int:
         """Starts of one service to a country (ISO 3166) in 24 h; 0: as many as there are."""
         return _countries(self.limit_countries).get(country, self.limit_country)
+
+    def proxies(self) -> list[str]:
+        """Addresses and networks whose `X-Forwarded-For` is believed.
+
+        :raises ValueError: one is neither; `*` is none, since everybody would be believed
+        """
+        found = [entry.strip() for entry in self.trusted_proxies.split(",") if entry.strip()]
+        for entry in found:
+            try:
+                ip_network(entry)
+            except ValueError:
+                raise ValueError(
+                    f"SENDCODE_TRUSTED_PROXIES: {entry[:60]} is no address and no network such as"
+                    " 10.0.0.0/8 (its last bits must be 0)"
+                ) from None
+        return found
 
     @property
     def _sentinel(self) -> bool:

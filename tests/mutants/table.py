@@ -621,6 +621,13 @@ MUTANTS = (
         "tests/integration/test_console.py::test_everybody_ends_their_own_sessions_alone",
     ),
     _mutant(
+        "uvicorn-believes-its-own-machine",
+        "worker/cli/processes.py",
+        'return {"proxy_headers": bool(proxies), "forwarded_allow_ips": proxies}',
+        "return {}",
+        "tests/integration/test_proxies.py::test_only_proxies_of_ours_say_who_calls",
+    ),
+    _mutant(
         "streamed-as-markup",
         "api_stub/console/live.py",
         "templates.get_template(",

@@ -60,6 +60,14 @@ def test_countries_that_cannot_be_read_refuse_to_start(given: str) -> None:
         load(**COMPLETE, limit_countries=given)
 
 
+@pytest.mark.parametrize("given", ["*", "10.0.0.1/8", "proxy.example.com", "10.0.0.0/8;::1"])
+def test_a_proxy_that_is_none_refuses_to_start(given: str) -> None:
+    """Neither everybody, nor a name, nor a network with a slip in it is believed."""
+    with pytest.raises(SettingsError, match="SENDCODE_TRUSTED_PROXIES"):
+        load(**COMPLETE, trusted_proxies=given)
+    assert load(**COMPLETE, trusted_proxies="10.0.0.0/8, ::1").proxies() == ["10.0.0.0/8", "::1"]
+
+
 @pytest.mark.parametrize(
     ("given", "endpoint", "said"),
     [

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +14,7 @@ from worker import logs, metrics, migrations
 from worker import settings as settings_module
 from worker.cli.base import json_option, load_settings, main, output, parts
 from worker.errors import SettingsError
+from worker.settings import Settings
 from worker.states import QUEUES
 from worker.wiring import Sendcode
 
@@ -114,6 +116,12 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def behind(settings: Settings) -> dict[str, Any]:
+    """What uvicorn is told of the proxies before it: of itself it believes its own machine."""
+    proxies = settings.proxies()
+    return {"proxy_headers": bool(proxies), "forwarded_allow_ips": proxies}
+
+
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True)
@@ -137,6 +145,7 @@ def api(host: str, port: int, processes: int) -> None:
             server_header=False,
             timeout_graceful_shutdown=8,
             limit_concurrency=2000,
+            **behind(ours.settings),
         )
 
 
