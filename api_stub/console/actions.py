@@ -27,8 +27,10 @@ from worker.errors import (
 )
 from worker.operations import Outcome
 from worker.operators import Role, Session
+from worker.services import Service
 
 router = APIRouter()
+MOST_SERVICES = 200  # in a list to choose from
 TRIAL = "a trial"  # the reason of a dry run, which is written down nowhere
 _REFUSED = (
     *(ActionRefusedError, BlockedError, ConflictError, FeatureOffError, InvalidParameterError),
@@ -44,7 +46,7 @@ async def ask(request: Request, session: Viewer, name: str) -> Response:
     _require_role(session, verb)
     given = values_of(verb, request.query_params)
     if verb.typed:
-        return _form(request, name, verb, given)
+        return await _form(request, name, verb, given)
     return await _try(request, session, name, verb, given)
 
 
@@ -79,7 +81,7 @@ async def act(request: Request, session: Viewer, fields: Fields, name: str) -> R
     try:
         outcome = await _done(request, session, verb, given, rest)
     except _REFUSED as error:
-        return _form(request, name, verb, given, status=409, refused=str(error))
+        return await _form(request, name, verb, given, status=409, refused=str(error))
     request.app.state.looks.forget()
     return page(
         request, "done.html", outcome=outcome, verb=verb, title=verb.title(given),
@@ -94,8 +96,8 @@ async def _try(
     try:
         outcome = await _done(request, session, verb, given, rest)
     except _REFUSED as error:
-        return _form(request, name, verb, given, refused=str(error))
-    return _form(request, name, verb, given, outcome=outcome)
+        return await _form(request, name, verb, given, refused=str(error))
+    return await _form(request, name, verb, given, outcome=outcome)
 
 
 async def _done(
@@ -106,7 +108,7 @@ async def _done(
     return await run_in_threadpool(verb.act, operations, by, given, rest)
 
 
-def _form(
+async def _form(
     request: Request,
     name: str,
     verb: Verb,
@@ -115,11 +117,19 @@ def _form(
     outcome: Outcome | None = None,
     refused: str = "",
 ) -> Response:
+    services = await run_in_threadpool(_services, request) if verb.of_service else []
     return page(
         request, "act.html", status, name=name, verb=verb, title=verb.title(given),
         given={key: value for key, value in given.items() if key in verb.takes},
         chosen=given.get("until", ""), outcome=outcome, refused=refused, back=_back(verb, given),
+        services=services, service=given.get("service", ""),
     )  # fmt: skip
+
+
+def _services(request: Request) -> list[Service]:
+    """Those to choose from, the oldest first."""
+    ours = parts_of(request)
+    return ours.services.page(ours.settings.account_sid, limit=MOST_SERVICES)
 
 
 def _verb(name: str) -> Verb:
@@ -140,7 +150,9 @@ def _require_role(session: Session, verb: Verb) -> None:
 
 
 def _chosen(fields: dict[str, str]) -> dict[str, str]:
-    return {name: fields[name] for name in ("until", "override", "what") if fields.get(name)}
+    return {
+        name: fields[name] for name in ("until", "override", "what", "service") if fields.get(name)
+    }
 
 
 def _back(verb: Verb, given: dict[str, str], outcome: Outcome | None = None) -> str:

@@ -51,6 +51,7 @@ templates.filters |= {
     "money": wording.money,
     "points": wording.points,
     "marked": wording.marked,
+    "who": wording.who,
     "country": name_of,
     "age_level": level_of,
     "level": lambda look: level_of(look.oldest),

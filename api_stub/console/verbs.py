@@ -147,9 +147,10 @@ VERBS: dict[str, Verb] = {
         "A real code, by this sender alone, through the queue and the limits that every code takes."
         " The next page says what came of it.",
         lambda ops, by, given, rest: ops.testing.send(
-            by, given["sender"], given["channel"], given.get("what", ""), **rest),
-        takes=("sender", "channel"), typed="Number to send to", role=Role.ADMIN, back="/senders",
-        button="Send it",
+            by, given["sender"], given["channel"], given.get("what", ""),
+            service=given.get("service") or None, **rest),
+        takes=("sender", "channel"), typed="Number to send to", of_service=True, role=Role.ADMIN,
+        back="/senders", button="Send it",
     ),
     "check-sender": Verb(
         lambda given: f"Check the credentials of {given['sender']}",

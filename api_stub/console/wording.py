@@ -1,5 +1,6 @@
 """How numbers and times read on a page."""
 
+import re
 import time
 from datetime import UTC, datetime
 
@@ -8,6 +9,7 @@ from markupsafe import Markup, escape
 from worker.money import MICROS, Money, shown
 
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"))
+_SID = re.compile(r"(AC|SK)[0-9a-f]{32}", re.ASCII)
 DASH = "–"
 
 
@@ -22,6 +24,15 @@ def ago(at: int | None) -> Markup:
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
         stamp, f"{exact:%Y-%m-%d %H:%M:%S}", escape(text)
     )
+
+
+def who(name: str) -> Markup | str:
+    """Who did something. A sid, by which callers of the API are known, is cut short, since it would
+    fill a phone's width; whole on hover.
+    """
+    if not _SID.fullmatch(name):
+        return name
+    return Markup('<abbr title="{}">{}…</abbr>').format(name, name[:10])
 
 
 def clock(at: int) -> Markup:

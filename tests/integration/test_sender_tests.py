@@ -157,15 +157,22 @@ def test_over_http(two: Sendcode, working: None, provider: Standin) -> None:
 def test_on_the_console(two: Sendcode, working: None, provider: Standin) -> None:
     """The page of senders leads an admin to both forms, an operator to the check alone; what came
     of it is said in words, and the number is on no page."""
-    ann = signed_in(two)
+    ann, (oldest,) = signed_in(two), [one.sid for one in two.services.page(ACCOUNT, 1)]
+    other = two.services.create(ACCOUNT, "Other")
     path = Page(ann.get("/console/senders").text).link("Test SMS by one")
     form = Page(ann.get(path).text).form("/console/act/")
     fields = {**form.fields, "what": NUMBER, "reason": "new sender"}
-    tried = ann.post(form.action, data={**fields, "try": "1", "reason": ""})
+    chosen = {**fields, "service": other.sid}
+    tried = ann.post(form.action, data={**chosen, "try": "1", "reason": ""})
     assert "Nothing is done yet" in tried.text
     assert provider.sent == []
+    assert form.fields["service"] == oldest, "the oldest service, unless another one is chosen"
+    fields["service"] = Page(tried.text).form("/console/act/").fields["service"]
+    assert fields["service"] == other.sid, "a trial forgets no choice"
     done = ann.post(form.action, data=fields)
     assert "The provider took it" in done.text
+    (sent,) = audited(two)
+    assert (sent.after or {})["service"] == other.sid
     assert Page(done.text).link("Go on").startswith("/console/requests/VL")
     assert NUMBER[3:] not in tried.text + done.text
     olga = signed_in(two, "olga", Role.OPERATOR)

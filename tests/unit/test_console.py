@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from api_stub.console import wording
+from api_stub.console import pages, wording
 from api_stub.console.guard import own_path
+from api_stub.console.looks import Look
+from worker.operations import Pause
 
 ROOT = Path(__file__).parents[2] / "api_stub" / "console"
 VENDORED = ROOT / "static" / "vendor"
@@ -89,6 +91,16 @@ def test_a_text_that_is_said_aloud_stands_still() -> None:
     banner = (ROOT / "templates" / "parts" / "banner.html").read_text()
     assert "|ago" not in banner
     assert wording.clock(0) == '<time datetime="1970-01-01T00:00:00Z">01 Jan 00:00 UTC</time>'
+
+
+def test_who_did_it_fits_on_a_phone() -> None:
+    """A caller of the API is cut short, with all of its sid on hover; a name is whole and text."""
+    sid = "SK01a2222e84d49a64dae05b6ca0212612"
+    assert wording.who(sid) == f'<abbr title="{sid}">SK01a2222e…</abbr>'
+    banner = pages.templates.get_template("parts/banner.html")
+    one = Pause("country", "DE", "why", f"{sid}<b>", 0, None)
+    assert f"{sid}&lt;b&gt;" in banner.render(look=Look(0.0, pauses=[one]))
+    assert wording.who("ann") == "ann"
 
 
 def test_a_text_is_never_markup() -> None:
