@@ -95,7 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(callbacks.router)
     if settings.provider == "sandbox":
         app.include_router(sandbox_door.router)
-    if settings.console == "on":
+    if settings.console != "off":
         app.add_api_route(console.BASE, to_console, include_in_schema=False)
         app.mount(console.BASE, console.create(app), name="console")
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]

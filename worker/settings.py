@@ -190,10 +190,11 @@ class Settings(BaseSettings):
     retention_days: int = Field(
         30, ge=1, description="ended verifications are purged this many days after their start"
     )
-    console: Literal["on", "off"] = Field(
+    console: Literal["on", "read-only", "off"] = Field(
         "on",
-        description="`off`: no console for operators. Where it is on and the api listens beyond"
-        " this machine, an operator with a password must exist",
+        description="`off`: no console for operators; `read-only`: whoever signs in may look and"
+        " nothing else. Where there is one and the api listens beyond this machine, an operator"
+        " with a password must exist",
     )
     trusted_proxies: str = Field(
         "",

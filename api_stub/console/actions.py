@@ -43,7 +43,7 @@ _REFUSED = (
 async def ask(request: Request, session: Viewer, name: str) -> Response:
     """What would be done, and a form that asks why."""
     verb = _verb(name)
-    _require_role(session, verb)
+    guard.require_role(request, session, verb.role)
     given = values_of(verb, request.query_params)
     if verb.typed:
         return await _form(request, name, verb, given)
@@ -71,7 +71,7 @@ async def ask_of_chosen(request: Request, session: Actor, fields: Fields) -> Res
 async def act(request: Request, session: Viewer, fields: Fields, name: str) -> Response:
     """Do it, or try what would be done where the form asks for that."""
     verb = _verb(name)
-    _require_role(session, verb)
+    guard.require_role(request, session, verb.role)
     given = {**values_of(verb, fields), **_chosen(fields)}
     if given.get("override") and not session.operator.role.allows(Role.ADMIN):
         raise ForbiddenError("Only an admin may override limits.")
@@ -142,11 +142,6 @@ def _url(request: Request, outcome: Outcome) -> str:
     """The address of a link that was made, or nothing."""
     key = outcome.link
     return f"{parts_of(request).settings.base_url}{link('/link', key=key)}" if key else ""
-
-
-def _require_role(session: Session, verb: Verb) -> None:
-    if not session.operator.role.allows(verb.role):
-        raise ForbiddenError(f"This needs the role {verb.role}; yours is {session.operator.role}.")
 
 
 def _chosen(fields: dict[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from worker.wiring import Sendcode
 COOKIE = "__Host-sendcode"
 FORM_COOKIE = "__Host-sendcode-form"
 CSRF = "csrf"
+READ_ONLY = "read-only"
 POLLING = "job"  # the part of a page that asks again and again
 _SITES = ("same-origin", "none")
 
@@ -93,11 +95,31 @@ class Needs:
             require_own_form(request, fields, request.state.csrf)
         if found.only_enrols and not self.enrolling:
             raise ForbiddenError("Set up your second factor first: see Account.")
-        if not found.operator.role.allows(self.role):
-            raise ForbiddenError(
-                f"This needs the role {self.role}; yours is {found.operator.role}."
-            )
+        if is_read_only(request):
+            found = request.state.session = looking(found)
+        require_role(request, found, self.role)
         return found
+
+
+def is_read_only(request: Request) -> bool:
+    """Whether this console lets nobody act, whatever their role."""
+    return parts_of(request).settings.console == READ_ONLY
+
+
+def looking(session: Session) -> Session:
+    """The session of one who may look and nothing else."""
+    return replace(session, operator=replace(session.operator, role=Role.VIEWER))
+
+
+def require_role(request: Request, session: Session, role: Role) -> None:
+    """
+    :raises ForbiddenError: the session's operator has no role that includes it
+    """
+    if session.operator.role.allows(role):
+        return
+    if is_read_only(request):
+        raise ForbiddenError("This console is for looking alone: act in another, or by `sendcode`.")
+    raise ForbiddenError(f"This needs the role {role}; yours is {session.operator.role}.")
 
 
 may_view = Needs(Role.VIEWER)

@@ -86,6 +86,7 @@ def page(
         "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         "may": lambda role: session is not None and session.operator.role.allows(Role(role)),
         "sandbox": settings.provider == "sandbox",
+        "read_only": settings.console == "read-only",
         "trace_of": settings.trace_of,
         "look": looks.look(fresh) if session and not session.only_enrols else None,
         **values,

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from sqlalchemy import text
 from api_stub.console.app import ROUTERS
 from api_stub.console.guard import Needs
 from api_stub.console.verbs import VERBS
+from tests.integration.conftest import ACCOUNT
 from tests.integration.test_console import PAGES, ann, door, failed, signed_in, token
 from tests.integration.test_records import FRENCH, set_to, start
 from tests.pages import Page
@@ -94,6 +95,35 @@ def test_no_role_does_more_than_its_own(parts: Sendcode, failed: str) -> None:
     assert {name for name, one in VERBS.items() if one.role is Role.ADMIN} >= {"set-role"}
     assert {name for name, one in VERBS.items() if one.role is Role.VIEWER} == {"end-own-session"}
     assert untouched(parts)
+
+
+@ON_SQLITE
+@pytest.mark.kills("read-only-for-nobody")
+def test_a_console_for_looking_alone(make_parts: Callable[..., Sendcode]) -> None:
+    """An admin sees every page there, is offered and allowed nothing that acts, and still minds
+    their own sign-in.
+    """
+    parts = make_parts(console="read-only")
+    ann = signed_in(parts)
+    sid = start(parts, parts.services.create(ACCOUNT, "Example"), FRENCH)
+    for page in (*PAGES, f"/requests/{sid}", "/blocks", "/bulk"):
+        answer = ann.get(f"/console{page}")
+        assert answer.status_code == 200, page
+        assert page == "/series.json" or 'class="looks"' in answer.text, page
+    for page in (f"/requests/{sid}", "/operators", "/webhooks"):
+        assert "/console/act/" not in ann.get(f"/console{page}").text, page
+    assert "read-only" in ann.get("/console/").text
+    form = {"csrf": token(ann)}
+    acting = [verb for verb, one in VERBS.items() if one.role is not Role.VIEWER]
+    for verb in acting:
+        refused = ann.post(f"/console/act/{verb}", data=form | given(verb, sid))
+        assert (refused.status_code, "for looking alone" in refused.text) == (403, True), verb
+    for path in ("/console/chosen", "/console/phone"):
+        assert ann.get(path).status_code == 403, path
+    assert untouched(parts)
+    signed_in(parts)
+    other = Page(ann.get("/console/account").text).link("End it")
+    assert "End one of your sessions" in ann.get(other).text
 
 
 @ON_SQLITE

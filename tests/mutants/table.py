@@ -600,10 +600,17 @@ MUTANTS = (
         SENDER_TESTS + "test_no_other_sends_it_and_nothing_follows",
     ),
     _mutant(
+        "read-only-for-nobody",
+        "api_stub/console/guard.py",
+        "        if is_read_only(request):\n",
+        "        if False:\n",
+        "tests/integration/test_console_attacks.py::test_a_console_for_looking_alone",
+    ),
+    _mutant(
         "a-test-by-anybody",
-        "api_stub/console/actions.py",
-        "    if not session.operator.role.allows(verb.role):",
-        "    if False:",
+        "api_stub/console/guard.py",
+        "    if session.operator.role.allows(role):",
+        "    if True:",
         SENDER_TESTS + "test_on_the_console",
     ),
     _mutant(
