@@ -266,6 +266,8 @@ def test_webhooks(up: Up, to: str) -> None:
     assert made["secret"] not in json.dumps(listed)
     deleted = result(up, "webhooks", "delete", made["sid"], "--service", service)
     assert deleted == {"deleted": True}
+    empty = run(up, "webhooks", "list", "--service", service)[1]
+    assert "sendcode webhooks create" in empty
     again = run(up, "webhooks", "delete", made["sid"], "--service", service)
     assert again[0] == NOT_FOUND
     assert run(up, "webhooks", "create", "ftp://x", "--service", service)[0] == USAGE

@@ -259,6 +259,13 @@ def test_what_cannot_be_paused(
     assert (parts.operations.pauses.all(), audited(parts)) == ([], [])
 
 
+def test_a_country_that_is_none_is_told_what_to_write(parts: Sendcode) -> None:
+    """The message says how a country is written, and names the queues where it was a queue."""
+    for kind, words in (("country", "an ISO 3166 code, such as GB"), ("queue", "one of: sms")):
+        with pytest.raises(InvalidParameterError, match=words):
+            parts.operations.pauses.pause(ANN, kind, "England", "why", None)
+
+
 def test_what_is_held_is_no_wait(parts: Sendcode, service: Service) -> None:
     """Held deliveries are counted as held and make no queue look old."""
     delivery_of(parts, service)

@@ -74,7 +74,8 @@ def webhooks_list(service: str | None) -> None:
             + ("" if row["enabled"] else "  DISABLED")
             + (f"  {row['failures']} failures in a row" if row["failures"] else "")
             for row in rows
-        ),
+        )
+        or "none: `sendcode webhooks create URL` makes one",
     )
 
 

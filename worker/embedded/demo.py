@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 EXAMPLE_NUMBER = "+12025550123"
 NUMBERS = range(12025550130, 12025550190)  # for fiction; many, since each has daily limits
 ARRIVAL_SECONDS, RECEIPT_SECONDS = 15, 5.0
+CLI_SECONDS = 30  # as long as a command of ours may take
 STAGES = (
     ("accepted by us", "created_at"),
     ("published", "published_at"),
@@ -39,11 +40,11 @@ def show(account: Mapping[str, str], env: Mapping[str, str], out: Callable[[str]
     try:
         sms, call = (f"+{n}" for n in SystemRandom().sample(NUMBERS, 2))
         sids = {"sms": _approved(door, sms, "sms"), "call": _approved(door, call, "call")}
-        out("\nOne code by SMS and one by call reached the phone and were approved:\n")
         times = {channel: _timeline(sid, env) for channel, sid in sids.items()}
     except (DemoError, LookupError, ValueError) as error:
         out(f"The demo failed: {error}")
         return False
+    out("\nOne code by SMS and one by call reached the phone and were approved:\n")
     out(_table(times))
     silent = [c for c, stages in times.items() if not all(key in stages for _, key in STAGES)]
     if silent:
@@ -122,9 +123,12 @@ def _status(sid: str, env: Mapping[str, str]) -> dict[str, Any]:
     command = [sys.executable, "-P", "-m", "worker.cli", "--json", "status", sid]
     try:
         done = subprocess.run(  # noqa: S603
-            command, env=env, capture_output=True, check=True, timeout=30
+            command, env=env, capture_output=True, check=True, timeout=CLI_SECONDS
         )
         return dict(json.loads(done.stdout))
+    except subprocess.TimeoutExpired:
+        text = f"`sendcode status {sid}` took over {CLI_SECONDS} s: is this machine busy?"
+        raise DemoError(text) from None
     except (subprocess.SubprocessError, ValueError, TypeError) as error:
         raise DemoError(f"`sendcode --json status`: {type(error).__name__}") from None
 

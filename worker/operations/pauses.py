@@ -152,8 +152,9 @@ class Pauses:
             raise InvalidParameterError("Kind", f"must be one of {', '.join(known)}")
         name = name.upper() if kind == PauseKind.COUNTRY else name
         if name not in known[kind]:
-            names = "an ISO code" if kind == PauseKind.COUNTRY else ", ".join(known[kind])
-            raise InvalidParameterError("Name", f"of a {kind} must be one of: {names}")
+            names = f"one of: {', '.join(known[kind])}"
+            wanted = "an ISO 3166 code, such as GB" if kind == PauseKind.COUNTRY else names
+            raise InvalidParameterError("Name", f"of a {kind} must be {wanted}")
         return kind, name
 
     def _set(
