@@ -4,8 +4,10 @@ import math
 import random
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from sqlalchemy import create_engine, insert
@@ -13,6 +15,8 @@ from sqlalchemy import create_engine, insert
 from tests.acceptance.running import NUMBERS, Up, until
 from worker.minute_tables import WAITS, minute_costs, minute_looks, minutes
 from worker.money import shown
+from worker.embedded.broker import free_port
+
 
 MINUTE = 60_000
 KENYA = [f"+2547123456{n:02}" for n in range(10, 16)]
@@ -23,6 +27,7 @@ ELSEWHERE = (
     *(f"+4915123456{n:03}" for n in range(101, 106)),
     *(f"+3361234567{n}" for n in range(4)),
 )
+HOOKED = ("+447400123431", "+447400123432", "+447400123433")
 PHONE = "+12025550142"
 SHARES = {"US": 9.0, "GB": 5.0, "DE": 4.0, "FR": 2.5, "KE": 1.2}
 MICROS = {"US": 8_300, "GB": 42_000, "DE": 105_000, "FR": 79_800, "KE": 160_000}
@@ -51,6 +56,7 @@ def evening(up: Up) -> None:
         up.start_code(next(NUMBERS), "call")
     until(lambda: up.http.get("/readyz").json().get("open_circuits"), about="an open circuit")
     operated(up)
+    hooked(up)
 
 
 def operated(up: Up) -> None:
@@ -83,6 +89,35 @@ def nearly(up: Up, country: str) -> str:
     day = int(time.time()) // 86_400 * 86_400_000
     query = f"SELECT sum(micros) AS m FROM minute_costs WHERE country='{country}' AND minute>={day}"
     return f"{max(1, (up.rows(query)[0]['m'] or 0) * 7 / 6 / 1_000_000):.2f}"
+def hooked(up: Up) -> None:
+    """A backend that takes what it is told, and one that is away, for which it waits."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Backend) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        service = up.account["SENDCODE_SERVICE_SID"]
+        away = f"http://127.0.0.1:{free_port()}/codes"
+        for url in (f"http://127.0.0.1:{server.server_port}/codes", away):
+            command(up, "webhooks", "create", url, "--service", service)
+        for to in HOOKED:
+            approved(up, to)
+        until(lambda: _standing(up)[1]["failures"], about="a backend that does not answer")
+        until(lambda: not _standing(up)[0]["waiting"], about="what the other was told")
+        server.shutdown()
+
+
+def _standing(up: Up) -> list[dict[str, Any]]:
+    return list(up.http.get("/operator/v1/webhooks").json()["hooks"])
+
+
+class _Backend(BaseHTTPRequestHandler):
+    """Takes whatever it is told."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
 
 
 def on_the_phone(up: Up) -> str:
