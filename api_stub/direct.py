@@ -30,7 +30,8 @@ class Direct:
     def __init__(self, app: ASGIApp, routes: list[APIRoute], faces: Faces) -> None:
         self._app = app
         self._faces = faces
-        self._endpoints = {route.path.rpartition("/")[2]: _endpoint(route) for route in routes}
+        self._routes = {route.path.rpartition("/")[2]: route for route in routes}
+        self._endpoints = {name: _endpoint(route) for name, route in self._routes.items()}
         names = "|".join(self._endpoints)
         service = SERVICE_SID.removeprefix("^").removesuffix("$")
         self._path = re.compile(f"/v2/Services/({service})/({names})", re.ASCII)
@@ -43,9 +44,10 @@ class Direct:
         if found is None:
             await self._app(scope, receive, send)
             return
-        request = Request(scope, receive)
+        service_sid, name = found.groups()
+        request = Request({**scope, "route": self._routes[name]}, receive)
         try:
-            response = await self._call(request, *found.groups())
+            response = await self._call(request, service_sid, name)
         except Exception as error:
             response = answer(self._faces, request, error)
         await response(scope, receive, send)

@@ -13,10 +13,9 @@ from typing import Any
 from sqlalchemy import create_engine, insert
 
 from tests.acceptance.running import NUMBERS, Up, until
+from worker.embedded.broker import free_port
 from worker.minute_tables import WAITS, minute_costs, minute_looks, minutes
 from worker.money import shown
-from worker.embedded.broker import free_port
-
 
 MINUTE = 60_000
 KENYA = [f"+2547123456{n:02}" for n in range(10, 16)]
@@ -89,6 +88,8 @@ def nearly(up: Up, country: str) -> str:
     day = int(time.time()) // 86_400 * 86_400_000
     query = f"SELECT sum(micros) AS m FROM minute_costs WHERE country='{country}' AND minute>={day}"
     return f"{max(1, (up.rows(query)[0]['m'] or 0) * 7 / 6 / 1_000_000):.2f}"
+
+
 def hooked(up: Up) -> None:
     """A backend that takes what it is told, and one that is away, for which it waits."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Backend) as server:
