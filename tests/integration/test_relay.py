@@ -247,7 +247,7 @@ def test_a_fallback_that_could_not_be_made_is_made_later(
     service = parts.services.create(ACCOUNT, "Example", plan=read_plan("call"))
     sid = start(parts, service)
 
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise LimitsUnavailableError("away")
 
     monkeypatch.setattr(parts.limits, "admit", away)
