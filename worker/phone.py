@@ -61,12 +61,12 @@ def parse(raw: str, channel: Channel) -> Phone:
         raise _refused("is not a valid phone number")
     if int(e164[1:]) in _DRAMA:
         return Phone(e164, "GB")
-    if not phonenumbers.is_valid_number(number):
+    kind = phonenumbers.number_type(number)
+    if kind == PhoneNumberType.UNKNOWN:  # of numbers that are not valid, and of no other
         raise _refused("is not a valid phone number")
     country = phonenumbers.region_code_for_number(number)
     if country in (None, _NON_GEOGRAPHIC):
         raise _refused("belongs to no country: satellite and global services are not reached")
-    kind = phonenumbers.number_type(number)
     if kind not in _ALLOWED[channel]:
         if kind == PhoneNumberType.FIXED_LINE:
             raise LandlineError("To", "is a landline, which takes no SMS: ask for a call")
