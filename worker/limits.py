@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import redis
 
@@ -14,24 +14,39 @@ from worker.errors import (
     OverloadedError,
     RequestRunningError,
 )
+from worker.recall import SINCE, History, Lists
+from worker.recall import Limit as Limit
 from worker.spends import Budgets, Recall, Spend
 from worker.states import Channel, Lane, queue_of
 
 # Each limit's key is a list of the times (ms) of the last sends, at most as many as it allows.
 # Redis's clock decides, so every process sees the same window. What may refuse comes before
 # anything is written: all or nothing. The last keys are of budgets: the day of UTC, and what was
-# used of it. One that is not there was lost with the broker, or is new: it is learnt first.
+# used of it. One that is not there was lost with the broker, or is new: it is learnt first. So is
+# a list of the first limits, whose sends the database knows, while it may be lost: see `Lists`.
 _ADMIT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local most_starts, patience, hold = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local first = 5 + ARGV[4]
-local share, usual, busy, running = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local first = 6 + ARGV[4]
+local share, usual, busy, running, whole = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 if hold > 0 and redis.call('EXISTS', running) == 1 then return {-1, 0} end
+local known = tonumber(ARGV[5])
+if known > 0 then
+  local since = tonumber(redis.call('GET', whole) or -1)
+  if since < 0 then
+    redis.call('SET', whole, now)
+    return {-4, now}
+  end
+  for i = first, first + known - 1 do
+    local at = 6 + 2 * (i - first)
+    if since > now - ARGV[at + 1] and redis.call('EXISTS', KEYS[i]) == 0 then return {-5, since} end
+  end
+end
 local refused, longest = 0, 0
 local last = #KEYS - tonumber(ARGV[#ARGV])
 for i = first, last do
-  local at = 5 + 2 * (i - first)
+  local at = 6 + 2 * (i - first)
   local most, window = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   local wait = 0
   if most == 0 then
@@ -44,7 +59,7 @@ for i = first, last do
 end
 local today = math.floor(now / 86400000)
 for i = last + 1, #KEYS do
-  local at = 5 + 2 * (i - first)
+  local at = 6 + 2 * (i - first)
   local most, takes = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   local kept = redis.call('HMGET', KEYS[i], 'day', 'used')
   if not kept[1] then return {-3, 0} end
@@ -68,14 +83,14 @@ if patience > 0 then
     and tonumber(message.headers.published_at)
   if at and now - at > patience then return {-2, now - at} end
   local soonest = -1
-  for i = 5, first - 1 do
+  for i = 6, first - 1 do
     local wait = tonumber(redis.call('GET', KEYS[i]) or 0) - now
     if soonest < 0 or wait < soonest then soonest = math.max(wait, 0) end
   end
   if soonest > patience then return {-2, soonest} end
 end
 for i = first, last do
-  local at = 5 + 2 * (i - first)
+  local at = 6 + 2 * (i - first)
   redis.call('RPUSH', KEYS[i], now)
   redis.call('LTRIM', KEYS[i], -ARGV[at], -1)
   redis.call('PEXPIRE', KEYS[i], ARGV[at + 1])
@@ -84,7 +99,7 @@ for i = last + 1, #KEYS do
   if tonumber(redis.call('HGET', KEYS[i], 'day')) < today then
     redis.call('HSET', KEYS[i], 'day', today, 'used', 0)
   end
-  redis.call('HINCRBY', KEYS[i], 'used', ARGV[5 + 2 * (i - first) + 1])
+  redis.call('HINCRBY', KEYS[i], 'used', ARGV[6 + 2 * (i - first) + 1])
   redis.call('PEXPIRE', KEYS[i], 172800000)
 end
 if most_starts > 0 and lane == 0 then
@@ -108,21 +123,6 @@ end
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """At most `most` sends in any `window` seconds under `key`, which tells no number: a keyed
-    hash, a sid or a country."""
-
-    name: str
-    key: str = field(repr=False)
-    most: int
-    window: int
-
-    @property
-    def redis_key(self) -> str:
-        return f"sendcode:limit:{self.name}:{self.key}"
-
-
-@dataclass(frozen=True, slots=True)
 class Share:
     """What keeps one service's starts from delaying the others', and all of them from being late.
 
@@ -141,14 +141,16 @@ class Share:
 
 NO_SHARE = Share("", Channel.SMS, 0, 0)
 RUNNING_FOR = 30_000  # ms after which a request that was never finished may be made again
+ASKED = 6  # times at most, where what was lost has to be learnt in between
 COME_BACK = 5  # seconds, to a caller who was refused because codes wait too long
 
 
 class Limits:
     """Admission by limits that all processes share. Without Redis nothing is admitted."""
 
-    def __init__(self, client: "redis.Redis", recall: Recall) -> None:
+    def __init__(self, client: "redis.Redis", recall: Recall, history: History) -> None:
         self._client = client
+        self._lists = Lists(client, history)
         self.budgets = Budgets(client, recall)
         self._admit = client.register_script(_ADMIT)
         self._release = client.register_script(_RELEASE)
@@ -169,21 +171,18 @@ class Limits:
         :raises RequestRunningError: `running` is marked already
         :raises LimitsUnavailableError: Redis does not answer
         """
+        limits = sorted(limits, key=lambda limit: limit.sends is None)
         keys = [f"sendcode:share:{share.service_sid}"]
         keys += [queue_of(share.channel, lane) for lane in (Lane.USUAL, Lane.BUSY)]
-        keys += [_running(running), *share.paces, *(limit.redis_key for limit in limits)]
+        keys += [_running(running), SINCE, *share.paces, *(limit.redis_key for limit in limits)]
         keys += [spend.redis_key for spend in spends]
         hold = RUNNING_FOR if running else 0
         arguments = [share.most, share.patience * 1000, hold, len(share.paces)]
+        arguments.append(sum(limit.sends is not None for limit in limits))
         arguments += [n for limit in limits for n in (limit.most, limit.window * 1000)]
         arguments += [n for spend in spends for n in (spend.most, spend.takes)]
         arguments.append(len(spends))
-        verdict, value = self._asked(keys, arguments)
-        if verdict == -3:
-            self.budgets.learn(spends)
-            verdict, value = self._asked(keys, arguments)
-        if verdict == -3:
-            raise LimitsUnavailableError("a budget's count was lost twice")
+        verdict, value = self._answer(keys, arguments, limits, spends)
         if verdict == -1:
             raise RequestRunningError("the same request is still running")
         if verdict == -2:
@@ -194,6 +193,26 @@ class Limits:
         if verdict:
             raise LimitReachedError(limits[verdict - 1].name, wait)
         return Lane.BUSY if value else Lane.USUAL
+
+    def _answer(
+        self,
+        keys: list[str],
+        arguments: list[int],
+        limits: Sequence[Limit],
+        spends: Sequence[Spend],
+    ) -> tuple[int, int]:
+        """The verdict, once what was lost is learnt."""
+        for _ in range(ASKED):
+            verdict, value = self._asked(keys, arguments)
+            if verdict == -3:
+                self.budgets.learn(spends)
+            elif verdict == -4:
+                self._lists.begin(limits, value)
+            elif verdict == -5:
+                self._lists.learn(limits, value)
+            else:
+                return verdict, value
+        raise LimitsUnavailableError("counts are lost as fast as they are learnt")
 
     def _asked(self, keys: list[str], arguments: list[int]) -> tuple[int, int]:
         try:
@@ -246,10 +265,7 @@ class Limits:
 
         :raises LimitsUnavailableError: Redis does not answer
         """
-        try:
-            self._client.delete(*(limit.redis_key for limit in limits))
-        except redis.RedisError as error:
-            raise LimitsUnavailableError(type(error).__name__) from None
+        self._lists.forget(limits)
 
     def counted(self, limits: Sequence[Limit]) -> dict[str, int]:
         """How many sends are counted, by the limit's name; without those that count none.
@@ -259,14 +275,14 @@ class Limits:
         try:
             with self._client.pipeline(transaction=False) as pipe:
                 for limit in limits:
-                    pipe.llen(limit.redis_key)
-                sizes = pipe.execute()
+                    pipe.lrange(limit.redis_key, 0, -1)
+                lists = pipe.execute()
         except redis.RedisError as error:
             raise LimitsUnavailableError(type(error).__name__) from None
         found: dict[str, int] = {}
-        for limit, size in zip(limits, sizes, strict=True):
-            if size:
-                found[limit.name] = found.get(limit.name, 0) + int(size)
+        for limit, times in zip(limits, lists, strict=True):
+            if size := sum(int(at) > 0 for at in times):
+                found[limit.name] = found.get(limit.name, 0) + size
         return found
 
 

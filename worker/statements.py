@@ -11,6 +11,7 @@ from worker.limits import Limit
 from worker.models import new_sid, services, verifications
 from worker.phone import Phone
 from worker.plan import follow_in
+from worker.recall import Sends
 from worker.settings import Settings
 from worker.states import Channel, DeliveryState, Lane, VerificationStatus, queue_of
 
@@ -68,27 +69,42 @@ def new_delivery(
     }
 
 
-def service_limit(settings: Settings, service_sid: str, index: bytes) -> Limit:
-    """Sends of one service to one number; given back by an approval or a cancel."""
+def service_limit(
+    settings: Settings, service_sid: str, index: bytes, indexes: Sequence[bytes] = ()
+) -> Limit:
+    """Sends of one service to one number; given back by an approval or a cancel.
+
+    :param indexes: see `number_limits`
+    """
     return Limit(
         "sends",
         f"{service_sid}:{index.hex()}",
         settings.limit_sends,
         settings.limit_sends_window,
+        Sends(tuple(indexes) or (index,), service=service_sid),
     )
 
 
 def number_limits(
-    settings: Settings, service_sid: str, index: bytes, channel: Channel
+    settings: Settings,
+    service_sid: str,
+    index: bytes,
+    channel: Channel,
+    indexes: Sequence[bytes] = (),
 ) -> list[Limit]:
-    """Every limit that one send to a number must pass."""
-    number = index.hex()
+    """Every limit that one send to a number must pass.
+
+    :param index: of the number, under which it is counted
+    :param indexes: under every key, where they are known: what was lost is learnt by them
+    """
+    number, every = index.hex(), tuple(indexes) or (index,)
     found = [
-        service_limit(settings, service_sid, index),
-        Limit("daily", number, settings.limit_daily, DAY),
+        service_limit(settings, service_sid, index, every),
+        Limit("daily", number, settings.limit_daily, DAY, Sends(every)),
     ]
     if channel is Channel.CALL:
-        found.append(Limit("daily_calls", number, settings.limit_daily_calls, DAY))
+        calls = Sends(every, channel=Channel.CALL)
+        found.append(Limit("daily_calls", number, settings.limit_daily_calls, DAY, calls))
     return found
 
 

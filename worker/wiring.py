@@ -55,6 +55,7 @@ from worker.receipts import Receipts
 from worker.records import Records
 from worker.rollup import Rollup
 from worker.safelist import SafeList
+from worker.sent import Sent
 from worker.services import Services
 from worker.settings import Settings
 from worker.spent import Spent
@@ -93,7 +94,7 @@ class Sendcode:
 
     @cached_property
     def limits(self) -> Limits:
-        return Limits(self.redis, self.spent.today)
+        return Limits(self.redis, self.spent.today, Sent(self.db, self.keyring))
 
     @cached_property
     def circuits(self) -> Circuits:

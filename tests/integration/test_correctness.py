@@ -19,6 +19,7 @@ from worker.errors import InvalidParameterError, LimitReachedError, NotFoundErro
 from worker.limits import Limit, Limits
 from worker.models import verifications
 from worker.providers.twilio_errors import MESSAGE_STATUSES
+from worker.recall import Sends
 from worker.services import Service
 from worker.settings import SecretKey
 from worker.states import Channel, VerificationStatus
@@ -82,12 +83,23 @@ def test_a_refused_guess_stays_counted(make_parts: Callable[..., Sendcode]) -> N
     assert rows(other, "SELECT failures FROM number_guards") == [(2,)]
 
 
+class Nothing:
+    """A database that knows of no send."""
+
+    def has_any(self, window: int) -> bool:
+        return False
+
+    def ages(self, sends: Sends, most: int, window: int) -> list[int]:
+        return []
+
+
 @pytest.mark.parametrize("decode", [True, False])
 def test_limits_count_whatever_the_client_decodes(broker_url: str, decode: bool) -> None:
     """The limits compare numbers in Redis itself, so the type that comes back is no matter."""
     client = redis.Redis.from_url(broker_url, decode_responses=decode)
     client.flushdb()
-    limits, limit = Limits(client, lambda _: (0, [])), Limit("sends", "k", most=2, window=600)
+    limits = Limits(client, lambda _: (0, []), Nothing())
+    limit = Limit("sends", "k", most=2, window=600, sends=Sends((b"k",)))
     limits.admit([limit])
     limits.admit([limit])
     with pytest.raises(LimitReachedError) as refused:

@@ -1,5 +1,6 @@
 """Every guard, taken out: what to change and which tests must then fail."""
 
+from tests.mutants.lost import LOST
 from tests.mutants.patterns import PATTERNS
 from tests.mutants.words import mutant as _mutant
 
@@ -768,5 +769,6 @@ MUTANTS = (
         "tonumber(kept[2])",
         BUDGETS + "test_a_new_day_begins_with_nothing_used",
     ),
+    *LOST,
     *PATTERNS,
 )

@@ -115,7 +115,9 @@ class Starting(Writing):
         if self._holds.is_blocked_by_prefix(account_sid, number.e164):
             raise BlockedError("the number's prefix is blocked")
         at_once = _plan_takes_over(held, wanted.channel, number.country, seen[0]["plan"])
-        limits = number_limits(self._settings, wanted.service_sid, indexes[0], wanted.channel)
+        limits = number_limits(
+            self._settings, wanted.service_sid, indexes[0], wanted.channel, indexes
+        )
         if not seen[0]["vouched"]:
             limits += range_limits(
                 self._settings, wanted.service_sid, number, self._keyring.number_index
