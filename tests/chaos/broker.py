@@ -139,17 +139,20 @@ for _name, (_about, _fault) in FAULTS.items():
 
 @row("broker-limits", "FLUSHALL and a pause, against guesses and limits")
 def limits(rig: Rig, size: Size, made: Outcome) -> None:
-    """Guesses live in the database and outlive the broker; limits start anew, and refuse while
-    the broker is away."""
+    """Guesses and a number's sends outlive the broker, emptied or without its file; limits refuse
+    while it is away."""
     settings = {"SENDCODE_LIMIT_SENDS": "2"}
     with World(rig, "broker-limits", settings=settings) as world:
-        number = next(rig.numbers)
+        number, once = next(rig.numbers), next(rig.numbers)
         told = [world.start(number).status for _ in range(3)]
+        told.append(world.start(once).status)
         started = world.start(next(rig.numbers))
         guesses = [_guess(world, started.number, started.verification) for _ in range(3)]
         world.redis.flushall()
         world.fault_over("FLUSHALL")
-        told += [world.start(number).status for _ in range(3)]
+        told += [world.start(to).status for to in (number, once, once)]
+        lose_file(world, size)
+        told += [world.start(to).status for to in (number, once)]
         guesses += [_guess(world, started.number, started.verification) for _ in range(3)]
         child = world.broker.broker.child
         assert child is not None
@@ -159,7 +162,7 @@ def limits(rig: Rig, size: Size, made: Outcome) -> None:
         child.signal(signal.SIGCONT)
         world.fault_over("a pause")
         world.until(lambda: world.start(other).status == 201, 20)
-        if told != [201, 201, 429, 201, 201, 429, 503]:
+        if told != [201, 201, 429, 201, *(429, 201, 429), *(429, 429), 503]:
             made.fail(f"limits answered {told}")
         if guesses != [200] * 5 + [429]:
             made.fail(f"guesses were answered {guesses}")

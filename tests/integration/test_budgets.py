@@ -412,6 +412,7 @@ def test_without_budgets_a_start_does_what_it_did(parts: Sendcode, service: Serv
         start(parts, service, number)
         return [one for one in seen if "FROM pauses" not in one]
 
+    start(parts, service, AMERICAN)  # of a new broker, asks whether any was sent
     without = statements(NUMBERS[0])
     assert not [one for one in without if "budget" in one or "minute" in one]
     allow(parts, "all", "9")

@@ -87,8 +87,8 @@ PATTERNS = (
     mutant(
         "limit-by-request",  # 31
         "worker/verifications/start.py",
-        "wanted.service_sid, indexes[0], wanted.channel)",
-        'wanted.service_sid, (wanted.request_id or "").encode(), wanted.channel)',
+        "wanted.service_sid, indexes[0], wanted.channel, indexes",
+        'wanted.service_sid, (wanted.request_id or "").encode(), wanted.channel',
         CORRECTNESS + "test_a_new_request_id_is_no_new_budget",
     ),
     mutant(
