@@ -12,7 +12,7 @@ from worker import __version__
 from worker.circuits import CircuitState
 from worker.errors import LimitsUnavailableError
 from worker.operations import BudgetStanding, Pause
-from worker.operations.budgets import target_of
+from worker.operations.scopes import target_of
 from worker.presence import State
 from worker.standing import Standing
 

@@ -34,6 +34,15 @@ _ALLOWED = {
 }
 
 
+def region(text: str) -> str | None:
+    """The ISO 3166 code that `text` is, in capitals; None where it is none.
+
+    Of ASCII alone: the capitals of `ß` are the code of South Sudan.
+    """
+    code = text.upper()
+    return code if text.isascii() and code in phonenumbers.SUPPORTED_REGIONS else None
+
+
 @dataclass(frozen=True, slots=True)
 class Phone:
     """A number that may be sent to.

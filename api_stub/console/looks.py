@@ -18,7 +18,8 @@ from worker.failures import Group
 from worker.gauges import AWAY
 from worker.minutes import Counts
 from worker.operations import BudgetStanding, Pause
-from worker.operations.budgets import NEARLY, target_of
+from worker.operations.budgets import NEARLY
+from worker.operations.scopes import target_of
 from worker.presence import Worker
 from worker.standing import SILENT_AFTER, Flow, QueueStanding
 from worker.wiring import Sendcode

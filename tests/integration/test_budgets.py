@@ -318,6 +318,7 @@ def test_an_amount_for_a_time_stands_in_for_the_budget(parts: Sendcode, service:
 @pytest.mark.parametrize(
     ("scope", "amount", "unit"),
     [
+        ("ß", "5", "messages"),
         *(("ZZ", "5", "messages"), ("VA" + "0" * 32, "5", "messages"), ("", "5", "messages")),
         *(("all", "-5", "messages"), ("all", "5.5", "messages"), ("all", "1" * 10, "messages")),
         *(("all", "", "messages"), ("all", "5", "EUR"), ("all", "5", ""), ("all", "-5", "USD")),

@@ -242,6 +242,7 @@ def test_the_log_says_who_why_and_what_was_before(parts: Sendcode) -> None:
     [
         ("planet", "GB", "why", None),
         ("country", "XX", "why", None),
+        ("country", "ß", "why", None),  # its capitals are the code of South Sudan
         ("queue", "relay", "why", None),
         ("sender", "nobody", "why", None),
         ("country", "GB", "  ", None),

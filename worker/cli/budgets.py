@@ -9,7 +9,7 @@ from worker.cli.base import Group, json_option, main, output, parts, with_times
 from worker.cli.lines import left
 from worker.money import shown
 from worker.operations import BudgetStanding
-from worker.operations.budgets import target_of
+from worker.operations.scopes import target_of
 from worker.spends import MESSAGES
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import phonenumbers
 from sqlalchemy import Connection, delete, func, null, select, update
 
 from worker.audit import Operator, clean_reason, write_down
@@ -16,6 +15,7 @@ from worker.limits import Limits
 from worker.models import services
 from worker.money import read_micros, shown
 from worker.operations.pauses import ENDED
+from worker.operations.scopes import SERVICE, shaped, target_of
 from worker.operations.words import (
     Outcome,
     Result,
@@ -26,11 +26,10 @@ from worker.operations.words import (
 )
 from worker.operator_tables import budgets
 from worker.settings import Settings
-from worker.spends import ALL, MESSAGES, Recall, Spend
+from worker.spends import MESSAGES, Recall, Spend
 
 MOST = 100  # budgets; each is counted with every start that it covers
 NEARLY = 0.8  # of a budget, from which it needs attention
-_SERVICE = re.compile(r"VA[0-9a-f]{32}", re.ASCII)
 _COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
 _b = budgets.c
 _OVER = _b.until <= then_ms()
@@ -157,7 +156,7 @@ class Budgets:
         :raises ActionRefusedError: `not_allowed`
         """
         require_admin(by, "change budgets")
-        scope, reason = _shaped(scope), clean_reason(reason)
+        scope, reason = shaped(scope), clean_reason(reason)
         target = target_of(scope)
         with self._db.begin() as connection:
             row = _find(connection, scope)
@@ -192,8 +191,8 @@ class Budgets:
         write_down(connection, ENDED, action, target, "its time is over", before, after)
 
     def _known(self, scope: str) -> str:
-        scope = _shaped(scope)
-        if _SERVICE.fullmatch(scope):
+        scope = shaped(scope)
+        if SERVICE.fullmatch(scope):
             s = services.c
             owned = select(s.sid).where(s.sid == scope, s.account_sid == self._settings.account_sid)
             with self._db.statement() as connection:
@@ -261,23 +260,6 @@ class Budgets:
             since=row["since"],
             countable=row["unit"] == MESSAGES or in_prices,
         )
-
-
-def _shaped(scope: str) -> str:
-    """A scope in its one spelling; that of a service which is gone too."""
-    country = scope.upper()
-    if country in phonenumbers.SUPPORTED_REGIONS:
-        return country
-    if scope == ALL or _SERVICE.fullmatch(scope):
-        return scope
-    raise InvalidParameterError(
-        "Scope", "must be all, a country such as GB, or the sid of a service (VA…)"
-    )
-
-
-def target_of(scope: str) -> str:
-    """A scope as the audit log names it."""
-    return scope if scope == ALL else f"{'service' if len(scope) > 3 else 'country'} {scope}"
 
 
 def _spend(row: Mapping[Any, Any]) -> Spend:

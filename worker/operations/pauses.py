@@ -8,6 +8,7 @@ import phonenumbers
 import structlog
 from sqlalchemy import Connection, bindparam, delete, func, null, or_, select, text, update
 
+from worker import phone
 from worker.audit import Operator, clean_reason, write_down
 from worker.db import Database, now_ms, then_ms
 from worker.errors import InvalidParameterError
@@ -150,7 +151,7 @@ class Pauses:
         }
         if kind not in known:
             raise InvalidParameterError("Kind", f"must be one of {', '.join(known)}")
-        name = name.upper() if kind == PauseKind.COUNTRY else name
+        name = phone.region(name) or "" if kind == PauseKind.COUNTRY else name
         if name not in known[kind]:
             names = f"one of: {', '.join(known[kind])}"
             wanted = "an ISO 3166 code, such as GB" if kind == PauseKind.COUNTRY else names
