@@ -241,6 +241,28 @@ def test_longer_texts_are_caught_up_with(parts: Sendcode) -> None:
     assert counted(parts, "all", "USD") == before
 
 
+@pytest.mark.parametrize("between", ["nothing", "messages"])
+def test_what_no_budget_counted_counts_once_there_is_one(
+    parts: Sendcode, service: Service, between: str
+) -> None:
+    """What was sent while the budget was away, or was one in messages, is spent when it is set
+    again, from the first start on.
+    """
+    allow(parts, "GB", "0.20", "USD")
+    start(parts, service, NUMBERS[0])
+    if between == "nothing":
+        parts.operations.budgets.clear(ADMIN, "GB", "a drill")
+    else:
+        allow(parts, "GB", "9")
+    for number in NUMBERS[1:3]:
+        parts.dispatch.deliver([start(parts, service, number).deliveries[-1].sid])
+    Rollup(parts.db, 30).look()
+    allow(parts, "GB", "0.08", "USD")
+    with pytest.raises(BudgetExceededError):
+        start(parts, service, NUMBERS[3])
+    assert counted(parts, "GB", "USD")["used"] == 80_000
+
+
 @pytest.mark.kills("budget-lasts-for-ever")
 def test_a_new_day_begins_with_nothing_used(parts: Sendcode, service: Service) -> None:
     """What was used yesterday counts no more, also where the database is asked about it late."""

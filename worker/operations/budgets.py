@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, delete, func, null, select, update
 
 from worker.audit import Operator, clean_reason, write_down
 from worker.db import Database, now_ms, then_ms
-from worker.errors import ActionRefusedError, InvalidParameterError
+from worker.errors import ActionRefusedError, InvalidParameterError, LimitsUnavailableError
 from worker.holds import IN_FORCE, Holds
 from worker.limits import Limits
 from worker.models import services
@@ -145,6 +146,7 @@ class Budgets:
                 )
         if not dry_run:
             self._holds.refresh()
+            self._count_what_is_known(Spend(scope, unit, most, 0))
         result = done_or_would(dry_run)
         return Outcome("budget.set", target_of(scope), result, _before(row), after)
 
@@ -189,6 +191,13 @@ class Budgets:
             connection.execute(update(budgets).where(*this).values(for_now=None, until=None))
             action, after = "budget.set", {"amount": _text(row["most"], row["unit"])}
         write_down(connection, ENDED, action, target, "its time is over", before, after)
+
+    def _count_what_is_known(self, spend: Spend) -> None:
+        """Nothing was counted of it while there was no such budget, or one in another unit. Where
+        the broker is away the relay makes up for it.
+        """
+        with suppress(LimitsUnavailableError):
+            self._limits.budgets.learn([spend])
 
     def _known(self, scope: str) -> str:
         scope = shaped(scope)
