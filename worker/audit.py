@@ -115,7 +115,7 @@ def clean_reason(text: str) -> str:
 
     :raises InvalidParameterError: empty, too long, or not plain text
     """
-    shown = _NUMBER.sub("[number]", " ".join(text.split()))
+    shown = without_numbers(" ".join(text.split()))
     if not shown:
         raise InvalidParameterError("Reason", "say why: it is kept in the audit log")
     if len(shown) > MOST_REASON or not shown.isprintable():
@@ -123,3 +123,8 @@ def clean_reason(text: str) -> str:
             "Reason", f"must be plain text of up to {MOST_REASON} characters"
         )
     return shown
+
+
+def without_numbers(text: str) -> str:
+    """A text in which `[number]` stands for what may be somebody's phone number."""
+    return _NUMBER.sub("[number]", text)

@@ -11,6 +11,7 @@ from api_stub.console.guard import Actor, Fields, ForbiddenError, Viewer, parts_
 from api_stub.console.pages import link, page
 from api_stub.console.verb import Verb
 from api_stub.console.verbs import OF_CHOSEN, VERBS, values_of
+from worker.audit import MOST_REASON, without_numbers
 from worker.errors import (
     ActionRefusedError,
     BlockedError,
@@ -77,11 +78,12 @@ async def act(request: Request, session: Viewer, fields: Fields, name: str) -> R
         raise ForbiddenError("Only an admin may override limits.")
     if fields.get("try"):
         return await _try(request, session, name, verb, given)
-    rest = {"reason": fields.get("reason", ""), "dry_run": False}
+    rest: dict[str, Any] = {"reason": fields.get("reason", ""), "dry_run": False}
     try:
         outcome = await _done(request, session, verb, given, rest)
     except _REFUSED as error:
-        return await _form(request, name, verb, given, status=409, refused=str(error))
+        why = without_numbers(rest["reason"][:MOST_REASON])
+        return await _form(request, name, verb, given, 409, refused=str(error), reason=why)
     request.app.state.looks.forget()
     return page(
         request, "done.html", outcome=outcome, verb=verb, title=verb.title(given),
@@ -116,13 +118,14 @@ async def _form(
     status: int = 200,
     outcome: Outcome | None = None,
     refused: str = "",
+    reason: str = "",
 ) -> Response:
     services = await run_in_threadpool(_services, request) if verb.of_service else []
     return page(
         request, "act.html", status, name=name, verb=verb, title=verb.title(given),
         given={key: value for key, value in given.items() if key in verb.takes},
         chosen=given.get("until", ""), outcome=outcome, refused=refused, back=_back(verb, given),
-        services=services, service=given.get("service", ""),
+        services=services, service=given.get("service", ""), reason=reason,
     )  # fmt: skip
 
 
