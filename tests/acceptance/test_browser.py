@@ -43,6 +43,12 @@ TOO_WIDE = """() => new Promise(done => {
         else done(["too wide", ...culprits()]);
     })();
 })"""
+STREAM = "**/console/live"
+# Chromium without a window hides no tab by itself.
+HIDING = """window.hide = hidden => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
 COUNTED = """addEventListener("click", event => {
     if (event.isTrusted) sessionStorage.clicks = Number(sessionStorage.clicks || 0) + 1;
 }, true)"""
@@ -235,6 +241,49 @@ def test_without_javascript_the_pages_read(
     assert page.get_by_role("link", name=re.compile("to Kenya failed by sms")).is_visible()
     assert page.get_by_role("button", name="Set").is_visible()
     context.close()
+
+
+def test_keys_lead_to_search_and_pages(page: Page) -> None:
+    """`/` stands in the search and is not typed there, `g q` opens the queues and `?` lists the
+    keys; while somebody types, the same letters are letters.
+    """
+    page.goto("/console/")
+    page.keyboard.press("/")
+    search = page.get_by_role("searchbox")
+    expect(search).to_be_focused()
+    page.keyboard.type("gq/")
+    expect(search).to_have_value("gq/")
+    expect(page).to_have_url(re.compile("/console/$"))
+    search.blur()
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    expect(page.get_by_role("heading", name="Queues", level=1)).to_be_visible()
+    expect(page).to_have_url(re.compile("/console/queues$"))
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("live updates")
+
+
+def test_a_hidden_tab_hears_nothing(page: Page) -> None:
+    """The stream ends when the tab is hidden and begins again when it is seen; paused, it does not
+    begin.
+    """
+    page.add_init_script(HIDING)
+    with page.expect_request(STREAM):
+        page.goto("/console/")
+    page.evaluate("new Promise(done => document.addEventListener('look', done, { once: true }))")
+    with page.expect_event("requestfailed", lambda one: one.url.endswith(STREAM[2:])):
+        page.evaluate("hide(true)")
+    with page.expect_request(STREAM):
+        page.evaluate("hide(false)")
+    with page.expect_event("requestfailed", lambda one: one.url.endswith(STREAM[2:])):
+        page.keyboard.press("p")
+    heard: list[str] = []
+    page.on("request", lambda one: heard.append(one.url))
+    page.evaluate("hide(true), hide(false)")
+    expect(page.get_by_role("button", name="Paused")).to_be_visible()
+    assert [url for url in heard if url.endswith(STREAM[2:])] == []
+    with page.expect_request(STREAM):
+        page.keyboard.press("p")
 
 
 def test_a_call_is_taken_on_the_phone(evening: Up, page: Page) -> None:
