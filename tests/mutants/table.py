@@ -680,7 +680,7 @@ MUTANTS = (
     _mutant(
         "number-in-the-audit-log",
         "worker/audit.py",
-        '_NUMBER.sub("[number]", " ".join(text.split()))',
+        'without_numbers(" ".join(text.split()))',
         '" ".join(text.split())',
         PAUSES + "test_the_log_says_who_why_and_what_was_before",
     ),
