@@ -87,7 +87,7 @@ class Group(click.Group):
     """Wraps every command so that its errors become one line and an exit code."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        if cmd.callback is not None and not isinstance(cmd, click.Group):
+        if cmd.callback is not None:  # that of a group too: some show something by themselves
             cmd.callback = _fails_clearly(cmd.callback)
         super().add_command(cmd, name)
 
