@@ -107,6 +107,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         app.openapi_schema = document.build(app)
+        prices = app.state.settings.price_list()
+        if prices.micros:
+            operator_v1.describe_money(app.openapi_schema, prices.currency)
     return app.openapi_schema
 
 

@@ -17,6 +17,7 @@ from api_stub.parameters import Parameters, query
 from api_stub.verify_v2.common import Admin, Given, Reader, parts_of
 from api_stub.verify_v2.examples import EXAMPLES, example
 from api_stub.verify_v2.openapi import TEXT, filled_in, may_be_empty
+from worker import phone
 from worker.audit import Operator
 from worker.holds import PauseKind
 from worker.operations import Operations, Outcome
@@ -27,6 +28,7 @@ from worker.operations.words import LONGEST
 from worker.operators import Role
 from worker.operators.words import shown_session
 from worker.records import Filters
+from worker.spends import MESSAGES
 from worker.states import DELIVERY_QUEUES
 
 router = APIRouter(prefix="/operator/v1", tags=["Operators"])
@@ -34,6 +36,7 @@ JobSid = Annotated[str, Path(pattern=r"^OJ[0-9a-f]{32}$")]
 _SECRET = ("number", "link")  # of the verbs alone whose answer they are
 _COMMON = ("reason", "dry_run")
 _FILTERS = ("state", "channel", "country", "error_code", "within")
+_COUNTRIES = "|".join(sorted(phone.regions()))
 _DELIVERY = {"type": "string", "pattern": "^VL[0-9a-f]{32}$"}
 _KINDS: dict[str, dict[str, Any]] = {
     "until": {"type": "integer", "minimum": 1, "maximum": LONGEST},
@@ -48,6 +51,9 @@ _KINDS: dict[str, dict[str, Any]] = {
     "role": {"type": "string", "enum": list(Role)},
     "verb": {"type": "string", "enum": list(VERBS)},
     "requests": {"type": "array", "items": _DELIVERY, "minItems": 1, "maxItems": MOST_CHOSEN},
+    "scope": {"type": "string", "pattern": f"^(all|{_COUNTRIES}|VA[0-9a-f]{{32}})$"},
+    "amount": {"type": "string", "pattern": "^[0-9]{1,9}$"},
+    "unit": {"type": "string", "enum": [MESSAGES]},
 }
 
 _COUNTRY = {"kind": "country", "name": "GB"}
@@ -75,6 +81,14 @@ def _body(
         "example": example(kinds, ["reason", *required]) | {**(shown_as or {})},
     }
     return {"requestBody": {"required": True, "content": {"application/json": body}}}
+
+
+def describe_money(document: Mapping[str, Any], currency: str) -> None:
+    """Say in the OpenAPI document that a budget may be in the currency of the prices too."""
+    post = document["paths"]["/operator/v1/budget"]["post"]
+    known = post["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    known["unit"]["enum"] = [MESSAGES, currency]
+    known["amount"]["pattern"] = r"^[0-9]{1,9}(\.[0-9]{1,6})?$"
 
 
 async def _act(

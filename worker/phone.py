@@ -34,6 +34,11 @@ _ALLOWED = {
 }
 
 
+def regions() -> frozenset[str]:
+    """The ISO 3166 codes of the countries that numbers can be of."""
+    return frozenset(phonenumbers.SUPPORTED_REGIONS)
+
+
 def region(text: str) -> str | None:
     """The ISO 3166 code that `text` is, in capitals; None where it is none.
 

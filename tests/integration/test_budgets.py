@@ -1,5 +1,6 @@
 """Budgets: no more than was allowed is spent in a day, on both databases and a real broker."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -472,3 +473,15 @@ def test_how_full_they_are_is_a_gauge(parts: Sendcode, service: Service) -> None
     found = gauges(scrape(parts.settings))
     ratios = {key[1]: value for key, value in found.items() if key[0] == "budget_used_ratio"}
     assert ratios == {"all": 0.1, "country GB": 0.25, "service": 0.5}
+
+
+def test_the_document_says_which_units_there_are(make_parts: Callable[..., Sendcode]) -> None:
+    """A budget is in messages, and in the currency of the prices where there are any."""
+    told = []
+    for prices in ("", "sms:*=0.05,call:*=0.1"):
+        document = door(make_parts(prices=prices)).get("/openapi.json").json()
+        body = document["paths"]["/operator/v1/budget"]["post"]["requestBody"]["content"]
+        known = body["application/json"]["schema"]["properties"]
+        amounts = [bool(re.search(known["amount"]["pattern"], text)) for text in ("5", "0.5")]
+        told.append((known["unit"]["enum"], amounts))
+    assert told == [(["messages"], [True, False]), (["messages", "USD"], [True, True])]
