@@ -23,6 +23,7 @@ from benchmarks.machine import parent
 from worker.embedded.broker import Broker
 from worker.embedded.postgres import GIVEN, Postgres, postgres
 from worker.embedded.processes import Child, Spec, dies_with_parent, wait_for
+from worker.recall import SINCE
 
 ACCOUNT, TOKEN = "AC" + "b" * 32, "bench"
 TEMPLATE = "bench_template"
@@ -97,8 +98,11 @@ class Rig:
         return redis.Redis.from_url(self.broker.url)
 
     def fresh(self) -> dict[str, str]:
-        """An emptied broker and a new migrated database; the environment that names them."""
+        """A broker that has run for a day and is empty, so that no start asks whether it has lost
+        something, and a new migrated database; the environment that names them.
+        """
         self.redis.flushall()
+        self.redis.set(SINCE, 0)
         name = f"bench_{next(self._serial)}"
         url = self.postgres.create(name, TEMPLATE)
         with psycopg.connect(plain(url), autocommit=True) as connection:
