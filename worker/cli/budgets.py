@@ -7,10 +7,9 @@ import click
 from worker.cli.acting import action, me, told, until
 from worker.cli.base import Group, json_option, main, output, parts, with_times
 from worker.cli.lines import left
-from worker.money import shown
 from worker.operations import BudgetStanding
+from worker.operations.budgets import amount_of
 from worker.operations.scopes import target_of
-from worker.spends import MESSAGES
 
 
 @main.group("budgets", cls=Group, invoke_without_command=True)
@@ -50,15 +49,11 @@ def budgets_clear(scope: str, reason: str, dry_run: bool) -> None:
 
 
 def _line(one: BudgetStanding) -> str:
-    used, most = (_amount(value, one.unit) for value in (one.used, one.most))
+    used, most = (amount_of(value, one.unit) for value in (one.used, one.most))
     line = f"{target_of(one.scope)}  {one.ratio:.0%}  {used} of {most} {one.unit}"
     if not one.countable:
         line += "  CANNOT BE COUNTED: SENDCODE_PRICES has no prices in it, so nothing is sent"
     if one.until is not None:
-        then = "no budget" if one.then is None else _amount(one.then, one.unit)
+        then = "no budget" if one.then is None else amount_of(one.then, one.unit)
         line += f"  for {left(one.until)}, then {then}"
     return f"{line}  by {one.set_by}: {one.reason}"
-
-
-def _amount(value: int, unit: str) -> str:
-    return str(value) if unit == MESSAGES else shown(value)

@@ -289,4 +289,9 @@ def _before(row: Mapping[Any, Any] | None) -> dict[str, Any] | None:
 
 
 def _text(amount: int, unit: str) -> str:
-    return f"{amount if unit == MESSAGES else shown(amount)} {unit}"
+    return f"{amount_of(amount, unit)} {unit}"
+
+
+def amount_of(value: int, unit: str) -> str:
+    """A budget's amount as it is written: messages whole, money from its micros."""
+    return str(value) if unit == MESSAGES else shown(value)
