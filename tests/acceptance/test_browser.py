@@ -258,7 +258,7 @@ def test_keys_lead_to_search_and_pages(page: Page) -> None:
     page.keyboard.press("g")
     page.keyboard.press("q")
     expect(page.get_by_role("heading", name="Queues", level=1)).to_be_visible()
-    expect(page).to_have_url(re.compile("/console/queues$"))
+    page.wait_for_url(re.compile("/console/queues$"))  # loaded, and so listening to keys
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("live updates")
 

@@ -144,7 +144,7 @@ def test_a_worker_is_quiet_works_and_ends(up: Up, to: str) -> None:
     assert result(up, "workers", "work", name, *WHY)["result"] == "done"
     assert up.wait(to)["to"] == to
     assert result(up, "workers", "stop", name, *WHY)["result"] == "done"
-    until(lambda: only()["name"] not in (None, name), about="another worker")
+    until(lambda: only()["name"] not in (None, name), seconds=60, about="another worker")
     up.start_code("+447700900304")
     assert up.wait("+447700900304")["to"] == "+447700900304"
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import time
 from collections.abc import Iterator
 
 from tests.acceptance.running import Up, until
@@ -29,6 +31,16 @@ def kill(up: Up, *parts: str) -> None:
         os.kill(pid, signal.SIGKILL)
     for part, pid in before.items():
         until(lambda part=part, pid=pid: up.pid(part) != pid, 30, f"a new {part}")
+
+
+def test_a_connection_may_rest(up: Up) -> None:
+    """A backend's pooled connection still answers after it rested for longer than most pools of
+    clients keep one (5 s)."""
+    with socket.create_connection(("127.0.0.1", up.port), timeout=10) as kept:
+        for pause in (5.5, 0):
+            kept.sendall(b"GET /livez HTTP/1.1\r\nHost: sendcode\r\n\r\n")
+            assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
+            time.sleep(pause)
 
 
 def test_a_pause_outlives_worker_and_relay(up: Up, to: str) -> None:

@@ -18,6 +18,10 @@ from worker.settings import Settings
 from worker.states import QUEUES
 from worker.wiring import Sendcode
 
+# Seconds that a connection may rest: longer than proxies and the pools of backends keep one (Caddy
+# 120, others 60), or it would be closed under a request of theirs, and a POST is not repeated.
+KEPT_OPEN = 130
+
 
 @main.command()
 @click.option("--down", is_flag=True, help="Undo everything: drops all tables.")
@@ -144,6 +148,7 @@ def api(host: str, port: int, processes: int) -> None:
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=8,
+            timeout_keep_alive=KEPT_OPEN,
             limit_concurrency=2000,
             **behind(ours.settings),
         )

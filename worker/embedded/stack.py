@@ -34,6 +34,7 @@ class Stack:
             *(*PYTHON, "uvicorn", "api_stub.sandbox.app:create_app", "--factory"),
             *("--host", "127.0.0.1", "--port", str(self.sandbox_port)),
             *("--no-access-log", "--timeout-graceful-shutdown", "1"),  # its queries name numbers
+            *("--timeout-keep-alive", "130"),
         )
         ready = _answers(self.sandbox_port, "/sandbox/livez")
         return Spec("sandbox", command, self.env, ready, stop_by=8.5)
