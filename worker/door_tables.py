@@ -10,6 +10,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Table,
+    text,
 )
 from sqlalchemy.types import JSON
 
@@ -175,7 +176,7 @@ event_hooks = Table(  # who is told what becomes of a service's verifications
     Index(None, "service_sid", "sid"),
 )
 
-events = Table(  # what is still to be told; a row goes when it was
+events = Table(  # what is still to be told, or was given up; a row goes when it was told
     "events",
     metadata,
     Column(
@@ -188,11 +189,22 @@ events = Table(  # what is still to be told; a row goes when it was
     Column("subject_sid", String(34), primary_key=True),  # of the verification or delivery
     Column("verification_sid", String(34), nullable=False),
     Column("tries", Integer, nullable=False),
-    Column("next_try_at", BigInteger, nullable=False),
+    Column("next_try_at", BigInteger),  # null where it was given up
     Column("created_at", BigInteger, nullable=False),
     Column("happened_at", BigInteger),  # where it is told once more: when it happened
     Index(None, "next_try_at"),
-    Index(None, "created_at"),
+    Index(
+        "ix_events_created_at",
+        "created_at",
+        postgresql_where=text("next_try_at IS NOT NULL"),
+        sqlite_where=text("next_try_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_events_given_up",
+        "created_at",
+        postgresql_where=text("next_try_at IS NULL"),
+        sqlite_where=text("next_try_at IS NULL"),
+    ),
 )
 
 # Authy v1: an application is a service, with keys and users of its own.

@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from worker import __version__, celery_app, factors, logs, metrics
+from worker import __version__, celery_app, factors, logs, metrics, outbox
 from worker.db import Database, now_ms, then_ms
 from worker.fallback import Fallback
 from worker.holds import Holds
@@ -331,6 +331,7 @@ class Relay:
             if gone < BATCH:
                 break
         factors.purge(self._db, age)
+        outbox.purge(self._db, age)
         self._operations.purge(age)
         self._operators.purge()
         with self._db.begin() as connection:

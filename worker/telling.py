@@ -2,6 +2,7 @@
 
 An outbox is a table with `hook_sid`, `kind`, `subject_sid`, `tries`, `next_try_at` and
 `created_at`; its hooks have `sid`, `failures` and `paused_until`. Times are ms since 1970 UTC.
+What is given up goes, or stays without a `next_try_at` where the outbox allows it to have none.
 """
 
 import hashlib
@@ -16,9 +17,11 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import (
     ColumnElement,
+    Delete,
     RowMapping,
     Select,
     Table,
+    Update,
     and_,
     bindparam,
     case,
@@ -74,7 +77,10 @@ class Teller:
         of_hook = h.sid == bindparam("b_hook")
         self._well = update(hooks).where(of_hook, h.failures > 0).values(failures=0)
         self._ill = update(hooks).where(of_hook).values(**_fails(h.failures, h.paused_until))
-        self._too_old = delete(events).where(e.created_at < then_ms() - KEPT)
+        too_old = (e.next_try_at.is_not(None), e.created_at < then_ms() - KEPT)
+        self._give_up: Delete | Update = delete(events).where(*too_old)
+        if e.next_try_at.nullable:
+            self._give_up = update(events).where(*too_old).values(next_try_at=None)
 
     def _request(self, row: RowMapping) -> tuple[bytes, Mapping[str, str]]:
         """The body and the headers that tell of an event.
@@ -101,7 +107,7 @@ class Teller:
             if connection.execute(self._any_due).first() is None:
                 return 0
         with self._db.begin() as connection:
-            gone = connection.execute(self._too_old).rowcount
+            gone = connection.execute(self._give_up).rowcount
             due = connection.execute(self._due).mappings().all()
             for row in due:
                 connection.execute(self._take, _key(row))

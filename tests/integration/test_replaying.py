@@ -1,5 +1,6 @@
 """Webhooks told once more, by an operator, on both databases and with a real receiver."""
 
+import time
 from collections.abc import Callable
 from datetime import datetime
 
@@ -97,6 +98,33 @@ def test_what_a_hook_has_not_taken(parts: Sendcode, service: Service, receiver: 
     assert [event["verification_sid"] for event in receiver.events()] == [sid] * 2
     assert count(parts, "events") == 0
     assert act.replay(ANN, "again", hook=ill).result == "unchanged"
+
+
+def test_what_was_given_up(parts: Sendcode, service: Service, receiver: Receiver) -> None:
+    """What a hook did not take for a day waits for an operator: with all of the hook, or alone, it
+    is told for another day, with its time; what is told of must still be there."""
+    ill = hooked(parts, service, receiver.url)
+    sids = [approved(parts, service).sid for _ in range(3)]
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE events SET created_at = created_at - 86401000"))
+    assert (parts.webhooks.tick(), receiver.got) == (0, [])
+    act = parts.operations.replaying
+    (standing,) = act.hooks()
+    assert (standing.waiting, standing.failed, standing.given_up) == (0, 0, 3)
+    act.replay(ANN, "one of them", sid=sids[0])
+    (standing,) = act.hooks()
+    assert (standing.waiting, standing.given_up) == (1, 2)
+    assert (parts.webhooks.tick(), receiver.events()[0]["verification_sid"]) == (1, sids[0])
+    with parts.db.begin() as connection:
+        for table, column in (("deliveries", "verification_sid"), ("verifications", "sid")):
+            gone = text(f"DELETE FROM {table} WHERE {column} = :sid")
+            connection.execute(gone, {"sid": sids[1]})
+    assert (act.replay(ANN, "x", hook=ill, dry_run=True).after or {})["told"] == 1
+    assert (act.replay(ANN, "repaired", hook=ill).after or {})["told"] == 1
+    assert (parts.webhooks.tick(), parts.webhooks.tick()) == (1, 0)
+    told = receiver.events()[1]
+    assert told["verification_sid"] == sids[2]
+    assert abs(_ms(told["created"]) + 86_401_000 - time.time() * 1000) < 60_000
 
 
 def test_what_cannot_be_told(parts: Sendcode, service: Service, receiver: Receiver) -> None:

@@ -95,6 +95,6 @@ def webhooks_delete(sid: str, service: str | None) -> None:
 @click.option("--hook", help="EH…: this one alone.")
 @action
 def webhooks_replay(sid: str | None, hook: str | None, reason: str, dry_run: bool) -> None:
-    """Tell once more what became of SID (VE…, VL…), or all that --hook has failed to take."""
+    """Tell once more what became of SID (VE…, VL…), or all that --hook did not take."""
     act = parts().operations.replaying
     told(act.replay(me(), reason, sid=sid, hook=hook, dry_run=dry_run))

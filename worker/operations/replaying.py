@@ -1,10 +1,20 @@
-"""Replay: a hook is told once more what became of something, or all that it has failed to take."""
+"""Replay: a hook is told once more what became of something, or all that it did not take."""
 
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from worker.audit import Operator, clean_reason, write_down
 from worker.db import Database, now_ms
@@ -17,14 +27,25 @@ from worker.settings import Settings
 
 MOST = 1000  # hooks that are listed
 _e, _h, _v, _d = events.c, event_hooks.c, verifications.c, deliveries.c
-_WAITING = func.count(_e.hook_sid)
-_FAILED = func.coalesce(func.sum(case((_e.tries > 0, 1), else_=0)), 0)
+_GIVEN_UP = _e.next_try_at.is_(None)
+
+
+def _how_many(*which: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((and_(_e.hook_sid.is_not(None), *which), 1), else_=0)), 0)
+
+
+_AGAIN = {
+    "next_try_at": now_ms(),
+    "created_at": now_ms(),
+    "happened_at": func.coalesce(_e.happened_at, _e.created_at),
+}
 _HOOKS = (
     select(
         *(_h.sid, _h.service_sid, _h.url, _h.enabled, _h.failures, _h.wants),
         case((_h.paused_until > now_ms(), _h.paused_until)).label("paused_until"),
-        _WAITING.label("waiting"),
-        _FAILED.label("failed"),
+        _how_many(~_GIVEN_UP).label("waiting"),
+        _how_many(~_GIVEN_UP, _e.tries > 0).label("failed"),
+        _how_many(_GIVEN_UP).label("given_up"),
     )
     .outerjoin(events, _e.hook_sid == _h.sid)
     .group_by(*event_hooks.c)
@@ -56,6 +77,7 @@ class HookStanding:
     :param paused_until: ms since 1970 UTC; None where it is told at once
     :param waiting: events that it is still to be told
     :param failed: of these, how many it has failed to take
+    :param given_up: events that it did not take within a day, and is told on demand alone
     """
 
     sid: str
@@ -66,6 +88,7 @@ class HookStanding:
     paused_until: int | None
     waiting: int
     failed: int
+    given_up: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +128,8 @@ class Replaying:
         dry_run: bool = False,
     ) -> Outcome:
         """Tell hooks once more, at once: what became of a verification or delivery, or all that a
-        hook has failed to take and that was not given up. An event keeps its id, by which a
-        receiver drops what it has.
+        hook has failed to take, with what was given up. An event keeps its id and its time, by
+        which a receiver drops what it has, and is tried for a day from now on.
 
         :param sid: `VE…` or `VL…`
         :param hook: `EH…`: this one; without it every one of the service that wants the event
@@ -183,17 +206,19 @@ class Replaying:
             "happened_at": subject.at,
         }
         statement = self._db.insert(events).on_conflict_do_update(
-            index_elements=["hook_sid", "kind", "subject_sid"], set_={"next_try_at": now_ms()}
+            index_elements=["hook_sid", "kind", "subject_sid"],
+            set_={**_AGAIN, "happened_at": values["happened_at"]},
         )
         for hook in hooks:
             connection.execute(statement.values(hook_sid=hook, **values))
 
     def _failed(self, connection: Connection, hook: str, dry_run: bool) -> int:
-        ill = (_e.hook_sid == hook, _e.tries > 0)
+        known = exists().where(_v.sid == _e.verification_sid)  # or purged: none can tell of it
+        ill = (_e.hook_sid == hook, or_(_e.tries > 0, _GIVEN_UP), known)
         if dry_run:
             counted = select(func.count()).select_from(events).where(*ill)
             return int(connection.execute(counted).scalar_one())
-        change = update(events).where(*ill).values(next_try_at=now_ms())
+        change = update(events).where(*ill).values(**_AGAIN)
         return connection.execute(change).rowcount
 
 
