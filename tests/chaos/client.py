@@ -13,6 +13,7 @@ class Answer:
 
     :param at: seconds since 1970, when the answer came
     :param of: the code that a check carried was the right one
+    :param asked: seconds since 1970, when the question was put
     """
 
     kind: str
@@ -23,6 +24,7 @@ class Answer:
     delivery: str = ""
     word: str = ""
     of: bool = False
+    asked: float = 0.0
 
 
 class Client:
@@ -42,6 +44,7 @@ class Client:
         return answer.status_code, body if isinstance(body, dict) else {}
 
     def start(self, number: str, channel: str = "sms") -> Answer:
+        asked = time.time()
         status, body = self.post("Verifications", To=number, Channel=channel)
         sent = body.get("send_code_attempts") or [{}]
         return Answer(
@@ -52,9 +55,11 @@ class Client:
             str(body.get("sid", "")) if status == 201 else "",
             str(sent[-1].get("attempt_sid", "")) if status == 201 else "",
             str(body.get("message", "")) if status not in (0, 201) else "",
+            asked=asked,
         )
 
     def check(self, number: str, verification: str, code: str, right: bool) -> Answer:
-        status, body = self.post("VerificationCheck", VerificationSid=verification, Code=code)
-        word = str(body.get("status", ""))
-        return Answer("check", time.time(), number, status, verification, word=word, of=right)
+        asked, path = time.time(), "VerificationCheck"
+        status, body = self.post(path, VerificationSid=verification, Code=code)
+        told = (status, verification, "", str(body.get("status", "")), right, asked)
+        return Answer("check", time.time(), number, *told)

@@ -1,5 +1,7 @@
 """What may befall the database short of its death."""
 
+import time
+
 import psycopg
 from psycopg import sql
 
@@ -26,9 +28,9 @@ def refuse_writes(world: World, size: Size, made: Outcome) -> None:
     """Clear 503s meanwhile, and back by itself."""
     _set(world, "on")
     world.pause(1)
-    before = len(world.answers)
+    since = time.time()  # what was asked before it may have been written before it
     world.pause(size.of(19, 2))
-    told = {answer.status for answer in world.answers[before:] if answer.kind == "start"}
+    told = {one.status for one in world.answers if one.kind == "start" and one.asked >= since}
     _set(world, "off")
     world.fault_over("read-only")
     if told != {503}:
