@@ -4,21 +4,28 @@ A page is bounded however rare the matches: it looks at `SCAN` deliveries, and s
 page goes on.
 """
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, func, select, text
 
-from worker import phone
+from worker import phone, sheets
 from worker.codes import Keyring
 from worker.db import Database, now_ms
 from worker.errors import KeyMissingError, NotFoundError
 from worker.models import deliveries, receipts, verifications
+from worker.moments import stamp
 from worker.states import Channel
 
 SCAN = 20_000
+EXPORTED = 1000  # deliveries that are read at once
+COLUMNS = (
+    *("created_at", "sid", "verification_sid", "service_sid", "number", "country", "channel"),
+    *("sender", "provider_sid", "state", "error_code", "status"),
+)
 _d, _v = deliveries.c, verifications.c
 _FAILED = ("failed", "undelivered", "expired")
 _END = "VM"  # sorts behind every delivery
@@ -94,6 +101,31 @@ class Records:
                 return Page([self._shown(row) for row in rows[:limit]], rows[limit - 1]["sid"])
             last = _end_of(connection, scan)
         return Page([self._shown(row) for row in rows], last)
+
+    def export(
+        self, filters: Filters, indexes: Sequence[bytes] = (), most: int = 0
+    ) -> Iterator[str]:
+        """All that match as lines of CSV with a head, the newest first, numbers masked; read page
+        by page.
+
+        :param most: how many at most; 0 is all
+        :raises InvalidParameterError: the number cannot be read
+        """
+        if filters.number:
+            indexes = self.indexes(filters.number)
+        return self._lines(filters, indexes, most or sys.maxsize)
+
+    def _lines(self, filters: Filters, indexes: Sequence[bytes], left: int) -> Iterator[str]:
+        yield sheets.line(COLUMNS)
+        cursor: str | None = None
+        while left:
+            page = self.page(filters, cursor, min(left, EXPORTED), indexes)
+            for record in page.records:
+                yield sheets.line(_cells(record))
+            left -= len(page.records)
+            cursor = page.next
+            if cursor is None:
+                return
 
     def window(self, filters: Filters) -> tuple[str, str]:
         """The sids that a delivery of now may have, from the first on and before the second."""
@@ -292,6 +324,12 @@ def _matching(filters: Filters, of: Any) -> list[ColumnElement[bool]]:
         (_v.country, filters.country),
     )
     return [column == value for column, value in wanted if value is not None]
+
+
+def _cells(record: Mapping[str, Any]) -> Iterator[str]:
+    for name in COLUMNS:
+        value = record[name]
+        yield stamp(value) if name.endswith("_at") else str(value or "")
 
 
 def _delivery(row: Mapping[Any, Any]) -> dict[str, Any]:

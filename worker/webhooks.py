@@ -5,7 +5,6 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, func, select
@@ -15,6 +14,7 @@ from worker.codes import Keyring
 from worker.db import Database
 from worker.door_tables import event_hooks, events
 from worker.models import deliveries, verifications
+from worker.moments import stamp
 from worker.outbox import Event
 from worker.posting import Poster
 from worker.telling import Teller, event_digest
@@ -64,9 +64,7 @@ class Webhooks(Teller):
         return {
             "id": event_id(row["kind"], row["subject_sid"]),
             "type": row["kind"],
-            "created": datetime.fromtimestamp(row["created_at"] / 1000, UTC)
-            .isoformat(timespec="milliseconds")
-            .replace("+00:00", "Z"),
+            "created": stamp(row["created_at"]),
             "account_sid": row["account_sid"],
             "service_sid": row["service_sid"],
             "verification_sid": row["verification_sid"],

@@ -1,11 +1,11 @@
 """Deliveries on record: a table by filters in the address, a search, and one with its timeline."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import RedirectResponse
+from fastapi.responses import RedirectResponse, StreamingResponse
 
 from api_stub.console.failures import SPANS, USUAL
 from api_stub.console.guard import Fields, Viewer, parts_of
@@ -19,6 +19,7 @@ from worker.states import Channel, DeliveryState
 
 router = APIRouter()
 PAGE = 50
+EXPORTED = 10_000
 SPANS_HERE = {**SPANS, "30d": 2_592_000}
 _SID = re.compile(r"(VE|VL|SM|MM|CA)[0-9a-f]{32}", re.ASCII)
 _INDEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -32,34 +33,56 @@ _STEPS = {
 }
 
 
+class Asked:
+    """The filters in an address: which deliveries are meant."""
+
+    def __init__(
+        self,
+        state: str = "",
+        channel: str = "",
+        country: str = "",
+        error: str = "",
+        since: str = USUAL,
+    ) -> None:
+        self.state, self.channel = state, channel
+        self.country, self.error = country.upper(), error
+        self.since = since if since in SPANS_HERE else USUAL
+
+    def filters(self) -> Filters:
+        return Filters(
+            state=self.state or None,
+            channel=self.channel or None,
+            country=self.country or None,
+            error_code=self.error or None,
+            within=SPANS_HERE[self.since],
+        )
+
+
 @router.get("/requests")
 def show(
     request: Request,
     session: Viewer,
-    state: str = "",
-    channel: str = "",
-    country: str = "",
-    error: str = "",
-    since: str = USUAL,
+    asked: Annotated[Asked, Depends()],
     who: str = "",
     before: str = "",
 ) -> Response:
-    span = since if since in SPANS_HERE else USUAL
-    asked = {"state": state, "channel": channel, "country": country.upper(), "error": error}
-    filters = Filters(
-        state=state or None,
-        channel=channel or None,
-        country=country.upper() or None,
-        error_code=error or None,
-        within=SPANS_HERE[span],
-    )
     beyond = before if _SID.fullmatch(before) else None
-    found = parts_of(request).records.page(filters, beyond, PAGE, _indexes(who))
+    found = parts_of(request).records.page(asked.filters(), beyond, PAGE, _indexes(who))
     return page(
-        request, "requests.html", current="requests", found=found, asked=asked, who=who, span=span,
+        request, "requests.html", current="requests", found=found, asked=vars(asked), who=who,
         before=before, spans=list(SPANS_HERE), states=[s.value for s in DeliveryState],
-        channels=[c.value for c in Channel], seconds=SPANS_HERE[span],
+        channels=[c.value for c in Channel], seconds=SPANS_HERE[asked.since], most=EXPORTED,
     )  # fmt: skip
+
+
+@router.get("/requests.csv")
+def download(
+    request: Request, session: Viewer, asked: Annotated[Asked, Depends()], who: str = ""
+) -> Response:
+    """What `show` lists, up to `EXPORTED` of it, for a spreadsheet or a ticket at the provider."""
+    lines = parts_of(request).records.export(asked.filters(), _indexes(who), EXPORTED)
+    name = {"Content-Disposition": 'attachment; filename="requests.csv"'}
+    return StreamingResponse(lines, media_type="text/csv", headers=name)
 
 
 @router.post("/search")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
+from worker.moments import stamp
 from worker.money import MICROS, Money, shown
 
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"))
@@ -20,9 +21,8 @@ def ago(at: int | None) -> Markup:
     exact = datetime.fromtimestamp(at / 1000, UTC)
     seconds = time.time() - at / 1000
     text = f"in {_span(-seconds)}" if seconds < -1 else f"{_span(max(0.0, seconds))} ago"
-    stamp = exact.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
-        stamp, f"{exact:%Y-%m-%d %H:%M:%S}", escape(text)
+        stamp(at), f"{exact:%Y-%m-%d %H:%M:%S}", escape(text)
     )
 
 

@@ -1,6 +1,9 @@
 """The operators' commands beside the running processes."""
 
+import csv
 import json
+import stat
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,6 +107,54 @@ def test_doctor_finds_what_is_broken(
     assert "Traceback" not in errors
 
 
+def test_requests_are_exported(up: Up, to: str, tmp_path: Path) -> None:
+    """`export` writes what matches to a new file that its owner alone can read, or to stdout; a
+    file that is there is left as it is."""
+    sid = failed_code(up, to)
+    file = tmp_path / "requests.csv"
+    words = ("export", str(file), "--number", to)
+    assert result(up, *words) == {"exported": 1}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    (row,) = csv.DictReader(file.read_text().splitlines())
+    assert (row["sid"], row["error_code"], row["state"]) == (sid, "21408", "failed")
+    assert to[2:] not in file.read_text()
+    assert run(up, *words)[0] == USAGE
+    assert run(up, "export", "-", "--number", to)[:2] == (DONE, file.read_text())
+
+
+def test_the_inbox_is_the_pretend_phone(up: Up, to: str) -> None:
+    """`inbox` waits for what comes, prints the code alone where it is asked to, and lists what
+    came after an id."""
+    result(up, "send", to)
+    code = up.wait(to)["code"]
+
+    def inbox(*words: str, code: int = DONE, **settings: str) -> str:
+        found, output, errors = run(up, "inbox", *words, **(kept(up) | settings))
+        assert (found, "Traceback" in errors, "not-the-token" in errors) == (code, False, False)
+        return output
+
+    assert inbox(to, "--code-only") == f"{code}\n"
+    (first,) = json.loads(inbox(to, "--json"))
+    assert (first["to"], first["code"]) == (to, code)
+    result(up, "send", to)
+    later = (to, "--json", "--after", str(first["id"]))
+    (second,) = json.loads(inbox(*later, "--wait", "20"))
+    assert (second["code"], second["id"] > first["id"]) == (code, True)
+    assert [one["id"] for one in json.loads(inbox(*later))] == [second["id"]]
+    assert code in inbox()
+    beyond = (to, "--after", "999999999")
+    assert inbox(*beyond) == "no message\n"
+    for words, missing, settings in (
+        ((*beyond, "--wait", "1"), NOT_FOUND, {}),
+        ((*beyond, "--code-only"), NOT_FOUND, {}),
+        (("nonsense",), USAGE, {}),
+        ((), UNREACHABLE, {"SENDCODE_SANDBOX_URL": "http://127.0.0.1:1"}),
+        ((), UNREACHABLE, {"SENDCODE_AUTH_TOKEN": "not-the-token"}),
+        ((), USAGE, {"SENDCODE_PROVIDER": "twilio"}),
+    ):
+        assert inbox(*words, code=missing, **settings) == ""
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -112,6 +163,8 @@ def test_doctor_finds_what_is_broken(
         (("requests", "--since", "yesterday"), USAGE),
         (("requests", "--state", "lost"), USAGE),
         (("requests", "--number", "nonsense"), USAGE),
+        (("export", "-", "--number", "nonsense"), USAGE),
+        (("inbox", "--wait", "1"), USAGE),
     ],
 )
 def test_what_cannot_be_shown(up: Up, words: tuple[str, ...], code: int) -> None:

@@ -1,5 +1,6 @@
 """What the console reads and begins, on both databases."""
 
+import csv
 import re
 
 from fastapi.testclient import TestClient
@@ -75,6 +76,15 @@ def test_filters_stand_in_the_address(ann: TestClient, parts: Sendcode, service:
     assert sids[0] in second
     assert sids[-1] not in second
     assert sids[0] not in ann.get("/console/requests?country=FR").text
+    whole = re.search(r'href="(/console/requests\.csv\?[^"]*)" download', first)
+    assert whole is not None
+    sheet = ann.get(whole[1].replace("&amp;", "&"))
+    assert sheet.headers["content-disposition"] == 'attachment; filename="requests.csv"'
+    assert [row["sid"] for row in csv.DictReader(sheet.text.splitlines())] == sids[::-1]
+    assert "+447400" not in sheet.text
+    none = ann.get("/console/requests.csv?country=FR").text
+    assert none.startswith("created_at,")
+    assert none.count("\n") == 1
 
 
 def test_limits_tell_what_neighbours_used(

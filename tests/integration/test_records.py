@@ -1,5 +1,7 @@
 """What operators find on record, on both databases."""
 
+import csv
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -140,6 +142,29 @@ def test_a_rare_match_is_found_page_by_page(
         page = parts.records.page(Filters(country="FR"), page.next)
         seen += [one["sid"] for one in page.records]
     assert seen == [rare]
+
+
+def test_an_export_is_every_page(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that matches comes as CSV, page by page and no more than asked for, numbers masked; what
+    a spreadsheet would take for a formula is none."""
+    monkeypatch.setattr(records, "EXPORTED", 2)
+    sids = [start(parts, service, f"+4474001234{n}") for n in range(50, 55)]
+    start(parts, service, FRENCH)
+    set_to(parts, sids[0], sender='=HYPERLINK("x")')
+    head, *lines = parts.records.export(Filters(country="GB"))
+    assert head == ",".join(records.COLUMNS) + "\n"
+    rows = list(csv.DictReader([head, *lines]))
+    assert [row["sid"] for row in rows] == sids[::-1]
+    assert {row["number"] for row in rows} == {f"'+44********{n}" for n in range(50, 55)}
+    assert rows[-1]["sender"] == '\'=HYPERLINK("x")'
+    assert datetime.fromisoformat(rows[0]["created_at"]) <= datetime.now(UTC)
+    assert list(parts.records.export(Filters(country="GB"), most=3)) == [head, *lines[:3]]
+    one = parts.records.export(Filters(number="+44 7400 123451"))
+    assert [row["sid"] for row in csv.DictReader(one)] == [sids[1]]
+    with pytest.raises(InvalidParameterError):
+        parts.records.export(Filters(number="nonsense"))
 
 
 def test_any_sid_leads_to_its_verification(parts: Sendcode, service: Service) -> None:

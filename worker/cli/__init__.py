@@ -1,7 +1,7 @@
 """`sendcode`: results on stdout, messages on stderr.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused (limit, wrong code, expired),
-5 broker or database unreachable.
+5 broker, database or sandbox unreachable.
 """
 
 from worker.cli import (
@@ -12,6 +12,7 @@ from worker.cli import (
     codes,
     doctor,
     factors,
+    inbox,
     keys,
     operate,
     operators,
@@ -33,6 +34,7 @@ __all__ = [
     "codes",
     "doctor",
     "factors",
+    "inbox",
     "keys",
     "main",
     "operate",

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 
@@ -34,6 +33,8 @@ from worker.errors import (
     RequestRunningError,
     SettingsError,
 )
+from worker.moments import stamp
+from worker.posting import UnreachableError
 from worker.settings import Settings
 from worker.verifications import Verification
 from worker.wiring import Sendcode
@@ -60,6 +61,7 @@ _EXIT_CODES: dict[type[Exception], int] = {
     LimitsUnavailableError: UNREACHABLE,
     redis.RedisError: UNREACHABLE,
     SQLAlchemyError: UNREACHABLE,
+    UnreachableError: UNREACHABLE,
 }
 
 
@@ -140,13 +142,6 @@ def _wants_json(context: click.Context, value: bool) -> None:
         context.find_root().obj = True
 
 
-def _time(ms: int | None) -> str | None:
-    if ms is None:
-        return None
-    moment = datetime.fromtimestamp(ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def shown(verification: Verification) -> dict[str, Any]:
     """Everything but the number."""
     values = asdict(verification)
@@ -159,7 +154,9 @@ _TIMES = ("at", "since", "until")
 
 def with_times(values: dict[str, Any]) -> dict[str, Any]:
     return {
-        key: _time(value)
+        key: None
+        if value is None
+        else stamp(value)
         if key.endswith("_at") or key in _TIMES
         else [with_times(one) for one in value]
         if key == "deliveries"

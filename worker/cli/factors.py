@@ -1,13 +1,12 @@
 """Authenticator apps: bring factors in, take them out, enable disabled ones, change the key."""
 
-import os
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 
 import click
 
 from worker.cli.base import FAILED, Group, json_option, main, output, parts, the_service
+from worker.cli.files import write_new
 from worker.errors import InvalidParameterError, NotFoundError
 from worker.factors import rows
 from worker.factors.rows import BadRow, FactorRow
@@ -79,7 +78,7 @@ def factors_export(file: str, service: str | None, kind: str, yes_show_secrets: 
         ours.settings.account_sid, the_service(ours, service)
     )
     lines = _csv(found) if kind == "csv" else (rows.uri_row(row, issuer) for row in found)
-    written = _write(file, lines) - (kind == "csv")
+    written = write_new(file, lines) - (kind == "csv")
     output({"exported": written}, f"{written} exported")
 
 
@@ -87,25 +86,6 @@ def _csv(found: Iterable[FactorRow]) -> Iterable[str]:
     yield rows.csv_head()
     for row in found:
         yield rows.csv_row(row)
-
-
-def _write(path: str, lines: Iterable[str]) -> int:
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise InvalidParameterError("FILE", f"cannot be made: {error.strerror}") from None
-    written = 0
-    try:
-        with open(handle, "w", encoding="utf-8", newline="") as out:
-            os.fchmod(handle, 0o600)  # whatever the umask took away
-            for line in lines:
-                out.write(line)
-                written += 1
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(path)
-        raise
-    return written
 
 
 @factors.command("enable")

@@ -1,12 +1,17 @@
 """What operators look at: queues, failures, requests, and one of them."""
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import wraps
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from worker import failures as rooms
 from worker.cli.base import json_option, main, output, parts, with_times
+from worker.cli.files import write_new
 from worker.cli.lines import ago, circuit_line, pause_line, queue_line, worker_line
 from worker.money import shown
 from worker.records import Filters
@@ -76,28 +81,39 @@ def failures(since: int) -> None:
     output([with_times(asdict(group)) for group in groups], "\n".join(lines) or "no failures")
 
 
+def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Passes the options that say which deliveries are meant on as `wanted`."""
+
+    @click.option("--state", type=click.Choice([s.value for s in DeliveryState]))
+    @click.option("--channel", type=click.Choice([c.value for c in Channel]))
+    @click.option("--country", help="ISO code, such as GB.")
+    @click.option("--error", help="The provider's code, or our word.")
+    @click.option("--number", help="Look a number up; it is not repeated.")
+    @_since
+    @wraps(command)
+    def run(
+        *args: Any,
+        state: str | None,
+        channel: str | None,
+        country: str | None,
+        error: str | None,
+        number: str | None,
+        since: int,
+        **rest: Any,
+    ) -> Any:
+        wanted = Filters(state, channel, country and country.upper(), error, number, since)
+        return command(*args, wanted=wanted, **rest)
+
+    return run
+
+
 @main.command()
-@click.option("--state", type=click.Choice([s.value for s in DeliveryState]))
-@click.option("--channel", type=click.Choice([c.value for c in Channel]))
-@click.option("--country", help="ISO code, such as GB.")
-@click.option("--error", help="The provider's code, or our word.")
-@click.option("--number", help="Look a number up; it is not repeated.")
+@_filtered
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--before", help="Where the page before ended; see its last line.")
-@_since
 @json_option
-def requests(
-    state: str | None,
-    channel: str | None,
-    country: str | None,
-    error: str | None,
-    number: str | None,
-    limit: int,
-    before: str | None,
-    since: int,
-) -> None:
+def requests(wanted: Filters, limit: int, before: str | None) -> None:
     """List deliveries, the newest first, numbers masked."""
-    wanted = Filters(state, channel, country and country.upper(), error, number, since)
     page = parts().records.page(wanted, before, limit)
     lines = [
         f"{one['sid']}  {ago(one['created_at']):>8}  {one['channel']:<4} {one['country']}"
@@ -108,6 +124,29 @@ def requests(
     lines += [f"more: --before {page.next}"] if page.next else []
     records = [with_times(one) for one in page.records]
     output({"records": records, "next": page.next}, "\n".join(lines) or "none")
+
+
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@_filtered
+@json_option
+def export(wanted: Filters, file: str) -> None:
+    """Write all deliveries that match as CSV to FILE, a new one, or to stdout as `-`. Numbers are
+    masked; the newest come first.
+    """
+    lines = parts().records.export(wanted)
+    if file == "-":
+        for line in lines:
+            click.echo(line, nl=False)
+        return
+    console = Console(stderr=True)
+    with Progress(
+        *(TextColumn("exported"), MofNCompleteColumn(), TimeElapsedColumn()),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bar:
+        written = write_new(file, bar.track(lines, total=None)) - 1
+    output({"exported": written}, f"{written} exported")
 
 
 @main.command()

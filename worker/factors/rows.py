@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from worker import sheets
 from worker.errors import FactorParameterError
 from worker.factors import totp
 from worker.factors.words import UNVERIFIED, VERIFIED, Config
@@ -19,8 +20,6 @@ COLUMNS = (
     *("algorithm", "digits", "period", "skew", "uri"),
 )
 _IN_URI = ("secret", "algorithm", "digits", "period")
-# What a spreadsheet takes for a formula, and the apostrophe that tells it not to.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ _COLUMN = {
 def _cells(names: list[str], cells: list[str]) -> dict[str, str]:
     if len(cells) != len(names):
         raise FactorParameterError("row", f"has {len(cells)} cells, and there are {len(names)}")
-    values = {name: _plain(cell) for name, cell in zip(names, cells, strict=True) if cell}
+    values = {name: sheets.plain(cell) for name, cell in zip(names, cells, strict=True) if cell}
     if values.get("uri"):
         values = _uri(values.pop("uri")) | values
     return values
@@ -170,7 +169,7 @@ def _whole(name: str, values: Mapping[str, str], usual: int) -> int:
 
 
 def csv_head() -> str:
-    return _csv_line(COLUMNS[:-1])
+    return sheets.line(COLUMNS[:-1])
 
 
 def csv_row(row: FactorRow) -> str:
@@ -179,24 +178,10 @@ def csv_row(row: FactorRow) -> str:
     status = VERIFIED if row.verified else UNVERIFIED
     values = (row.identity, row.friendly_name, status, totp.secret_text(row.secret))
     numbers = (config.algorithm, str(config.digits), str(config.period), str(config.skew))
-    return _csv_line(tuple(map(_cell, (*values, *numbers))))
+    return sheets.line((*values, *numbers))
 
 
 def uri_row(row: FactorRow, issuer: str) -> str:
     """An identity and its otpauth URI, which has no place for skew and status."""
     uri = totp.uri(row.secret, row.config, issuer=issuer, account=row.friendly_name)
     return f"{row.identity} {uri}\n"
-
-
-def _csv_line(values: tuple[str, ...]) -> str:
-    out = io.StringIO(newline="")
-    csv.writer(out, lineterminator="\n").writerow(values)
-    return out.getvalue()
-
-
-def _cell(text: str) -> str:
-    return "'" + text if text.startswith(_FORMULA) else text
-
-
-def _plain(cell: str) -> str:
-    return cell[1:] if cell[0] == "'" and cell[1:].startswith(_FORMULA) else cell
