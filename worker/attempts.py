@@ -11,6 +11,7 @@ from worker.codes import Keyring
 from worker.db import Database
 from worker.errors import InvalidParameterError, KeyMissingError, NotFoundError
 from worker.models import deliveries, verifications
+from worker.money import Money
 from worker.paging import Slice, Window, look
 from worker.states import Channel, DeliveryState, VerificationStatus
 
@@ -20,6 +21,7 @@ _APPROVED = VerificationStatus.APPROVED.value
 _COLUMNS = (
     *(_d.sid, _d.verification_sid, _d.channel, _d.state, _d.error_code, _d.created_at),
     *(_d.taken_at, _d.accepted_at, _d.delivered_at, _d.ended_at),
+    *(_d.price_micros, _d.price_currency),
     *(_v.account_sid, _v.service_sid, _v.status, _v.country, _v.locale, _v.code_length),
     *(_v.key_id, _v.number_sealed),
 )
@@ -30,6 +32,7 @@ class Attempt:
     """Times are ms since 1970 UTC.
 
     :param to: E.164, or None where the key of its row is not configured any more
+    :param price: the provider's, or the estimate of `SENDCODE_PRICES` until it tells one
     """
 
     sid: str
@@ -46,6 +49,7 @@ class Attempt:
     code_length: int
     created_at: int
     updated_at: int
+    price: Money | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,7 @@ class Attempts:
             )
         except KeyMissingError:
             to = None
+        micros = row["price_micros"]
         steps = ("created_at", "taken_at", "accepted_at", "delivered_at", "ended_at")
         return Attempt(
             sid=row["sid"],
@@ -169,6 +174,7 @@ class Attempts:
             code_length=row["code_length"],
             created_at=row["created_at"],
             updated_at=max(row[step] or 0 for step in steps),
+            price=None if micros is None else Money(micros, row["price_currency"]),
         )
 
 

@@ -17,6 +17,7 @@ from api_stub.verify_v2.openapi import LISTED, SERVICE_SID, SUMMARIZED, asking, 
 from api_stub.verify_v2.shapes import date
 from worker.attempts import Attempt, Summary, Which
 from worker.messaging import check_country
+from worker.money import shown
 from worker.states import Channel, DeliveryState, VerificationStatus
 
 router = APIRouter(prefix="/v2", tags=["Attempts"])
@@ -61,7 +62,10 @@ def _shape(found: Attempt, base_url: str) -> dict[str, Any]:
         "date_updated": date(found.updated_at),
         "conversion_status": "converted" if converted else "unconverted",
         "channel": found.channel.value,
-        "price": {"value": None, "currency": None},
+        "price": {
+            "value": shown(found.price.micros) if found.price else None,
+            "currency": found.price.currency.lower() if found.price else None,
+        },
         "channel_data": {
             "verification_sid": found.verification_sid,
             "to": found.to,

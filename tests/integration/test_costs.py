@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from tests.helpers import at_once, delivery, let_time_pass
 from tests.integration.conftest import ACCOUNT, NUMBER
+from tests.integration.doors import door
 from tests.integration.hearing import listen
 from tests.integration.test_metrics import Counted
 from tests.standin import Standin
@@ -136,6 +137,23 @@ def test_the_providers_word_takes_the_estimates_place(
     assert price_of(priced, sid) == (39_000, "USD", True)
     labels = {"provider": "twilio", "channel": "sms", "country": "GB", "currency": "USD"}
     assert counted("cost_micros_total", **labels) == 40_000
+
+
+def test_an_attempt_tells_its_price(priced: Sendcode, service: Service, provider: Standin) -> None:
+    """Verify's attempts tell the estimate, then what the provider charged, and null before both."""
+    client = door(priced)
+    sid = priced.verifications.start(ACCOUNT, Start(service.sid, NUMBER)).deliveries[-1].sid
+
+    def told() -> tuple[str | None, str | None]:
+        price = client.get(f"/v2/Attempts/{sid}").json()["price"]
+        return price["value"], price["currency"]
+
+    assert told() == (None, None)
+    priced.dispatch.deliver([sid])
+    assert told() == ("0.04", "usd")
+    provider.kept[0] |= {"price": "-0.0395", "price_unit": "USD"}
+    priced.enquiry.ask([sid])
+    assert told() == ("0.0395", "usd")
 
 
 def test_a_price_without_estimate_is_counted_when_it_is_told(
