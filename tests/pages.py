@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 @dataclass
 class Form:
     """
-    :param fields: what it sends of itself: hidden fields and the first choice of each list
+    :param fields: what it sends of itself: hidden fields, what stands in others, and the first
+        choice of each list
     """
 
     action: str
@@ -34,7 +35,7 @@ class Page(HTMLParser):
             self._href, self._words = found["href"], ""
         elif tag == "form":
             self.forms.append(Form(found.get("action", ""), found.get("method", "get").lower()))
-        elif tag == "input" and found.get("type") == "hidden" and self.forms:
+        elif tag == "input" and self.forms and _is_sent(found):
             self.forms[-1].fields[found["name"]] = found.get("value", "")
         elif tag == "select" and self.forms:
             self._select = found["name"]
@@ -62,3 +63,8 @@ class Page(HTMLParser):
         found = [form for form in self.forms if action in form.action]
         assert found, f"no form leads to {action!r}"
         return found[0]
+
+
+def _is_sent(found: dict[str, str]) -> bool:
+    kind = found.get("type", "text")
+    return kind == "hidden" or (kind == "text" and bool(found.get("value")))

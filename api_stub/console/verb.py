@@ -17,6 +17,7 @@ class Verb:
     :param title: what is about to be done, of the values that came
     :param means: what it does to whom, in a sentence or two
     :param takes: names of the values that stand in the address of its page
+    :param mend: labels of those `takes` that were typed: what is refused can be written anew
     :param of_service: the oldest service's, unless another one is chosen
     :param until: for how long it may hold, in seconds, the one that is chosen already first
     :param typed: the label of the value `what`, which is typed in, since it may be a number
@@ -27,6 +28,7 @@ class Verb:
     act: Callable[[Operations, Operator, Given, dict[str, Any]], Outcome]
     takes: tuple[str, ...] = ()
     typed: str = ""
+    mend: Mapping[str, str] = field(default_factory=dict)
     of_service: bool = False
     until: Mapping[str, str] = field(default_factory=dict)
     danger: bool = False

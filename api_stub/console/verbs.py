@@ -191,7 +191,8 @@ VERBS: dict[str, Verb] = {
         lambda ops, by, given, rest: ops.budgets.set(
             by, given["scope"].strip(), given["amount"].strip(), given["unit"],
             until=_until(given, BUDGET_FOR), **rest),
-        takes=("scope", "amount", "unit"), until=BUDGET_FOR, danger=True, role=Role.ADMIN,
+        takes=("scope", "amount", "unit"), mend={"scope": "Of", "amount": "A day", "unit": "In"},
+        until=BUDGET_FOR, danger=True, role=Role.ADMIN,
         back="/limits", button="Set it",
     ),
     "clear-budget": Verb(

@@ -1,5 +1,6 @@
 """A provider that answers nothing and lists late, so that it cannot always be asked."""
 
+import time
 from collections import Counter
 
 from tests.chaos.client import Answer
@@ -17,6 +18,8 @@ UNANSWERED: tuple[dict[str, object], ...] = (
     {"fail": "503", "accept": True},
 )
 SOON = 0.8  # seconds, within the settling second
+RATE = 10  # starts a second: a burst makes hand-overs slow, and slow ones are unknown, too
+SLOW = 60  # seconds, which no start waits for its turn
 NEVER = 600  # seconds, a code's life
 
 
@@ -33,7 +36,10 @@ def lists_lag(rig: Rig, size: Size, made: Outcome) -> None:
             fault = world.random.choice(UNANSWERED)
             world.sandbox.order(number, times=1, callbacks="none", list_late=lag, **fault)
         client = world.client()
-        world.told += [client.start(number) for number in numbers]
+        begun = time.monotonic()
+        for at, number in enumerate(numbers):
+            world.until(lambda due=begun + at / RATE: time.monotonic() >= due, SLOW)
+            world.told.append(client.start(number))
         world.injected += len(unknown)
         found = conclude(world, made, may_double=MOST_DOUBLED)
         made.note = f"{found.doubled} of {found.unknown} unknown outcomes came twice"

@@ -14,6 +14,7 @@ from tests.integration.test_records import start
 from tests.pages import Page
 from worker.audit import Operator
 from worker.operators import Role
+from worker.rollup import Rollup
 from worker.services import Service
 from worker.wiring import Sendcode
 
@@ -117,6 +118,29 @@ def test_a_refusal_keeps_the_reason(parts: Sendcode, ann: TestClient) -> None:
     assert 'value="&lt;svg/onload=alert(1)&gt;&#34;&#39;&gt; for [number]"' in refused.text
     assert BRITISH[3:] not in refused.text
     assert "x" * 201 not in confirm(ann, asked("FR"), "x" * 10_000).text
+
+
+def test_what_is_refused_can_be_mended(parts: Sendcode, ann: TestClient) -> None:
+    """The form of a refused trial lets what was typed be written anew, and takes it then."""
+    tried = Page(ann.get(asked("FR", "5", "francs")).text)
+    assert re.findall(r'<label>([^<]*) <input name="(scope|amount|unit)"', tried.text) == [
+        *(("Of", "scope"), ("A day", "amount"), ("In", "unit")),
+    ]
+    form = tried.form(SET).fields | {"unit": "messages", "reason": "agreed"}
+    assert "Done" in ann.post(SET, data=form).text
+    (budget,) = parts.operations.budgets.all()
+    assert (budget.scope, budget.most, budget.unit) == ("FR", 5, "messages")
+
+
+def test_a_budget_that_is_used_already_says_so(
+    parts: Sendcode, service: Service, ann: TestClient
+) -> None:
+    """Whoever sets less than was sent today learns before that nothing more is sent."""
+    parts.dispatch.deliver([start(parts, service, BRITISH)])
+    Rollup(parts.db, 30).look()
+    words = "at once, until the day ends"
+    assert words in ann.get(asked("GB", "1", "messages")).text
+    assert words not in ann.get(asked("GB", "2", "messages")).text
 
 
 def test_a_value_that_is_missing_is_named(ann: TestClient) -> None:

@@ -136,6 +136,8 @@ class Budgets:
         check_span(until)
         _, (used,) = self._recall([(scope, unit)])
         after = {"amount": _text(most, unit), "seconds": until, "used_today": _text(used, unit)}
+        if used >= most:
+            after["stops"] = "at once, until the day ends"
         with self._db.begin() as connection:
             row = _find(connection, scope)
             self._check(connection, row, unit, until)
