@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from benchmarks.million import fill
 from worker import migrations
+from worker.audit import Operator
 from worker.embedded.broker import Broker, free_port
 from worker.embedded.postgres import postgres
 from worker.embedded.processes import wait_for
@@ -29,6 +30,7 @@ from worker.wiring import Sendcode
 ROUNDS = 60
 PAUSE = 0.25  # seconds between two: looks of the console hold for seconds
 NUMBER = "+447400123456"
+ADMIN = Operator("bench", "benchmark", admin=True)
 ACCOUNT, AUTH_TOKEN = "AC" + "a" * 32, "t" * 32
 PAGES = {
     "overview": "/console/",
@@ -40,6 +42,7 @@ PAGES = {
     "requests, failed": "/console/requests?state=failed&since=30d",
     "countries, 24 h": "/console/countries",
     "queues": "/console/queues",
+    "limits and budgets": "/console/limits",
 }
 
 
@@ -76,6 +79,7 @@ def _measure(database_url: str, broker_url: str, rows: int) -> None:
         "twilio_from": "+447700900999",
         "public_url": f"http://127.0.0.1:{port}",
         "log_level": "error",
+        "prices": "sms:*=0.04,call:*=0.05",
     }
     ours = Sendcode(load(**settings))
     migrations.upgrade(ours.db)
@@ -88,6 +92,8 @@ def _measure(database_url: str, broker_url: str, rows: int) -> None:
     while rollup.look() == AT_ONCE:
         pass
     print(f"took {time.monotonic() - begun:.1f} s", flush=True)
+    for scope, amount, unit in (("all", "500000", "USD"), ("GB", "900000", "messages")):
+        ours.operations.budgets.set(ADMIN, scope, amount, unit, "a benchmark")
     env = os.environ | {f"SENDCODE_{name.upper()}": value for name, value in settings.items()}
     command = [sys.executable, "-P", "-m", "worker.cli", "api", "--port", str(port)]
     api = subprocess.Popen(command, env=env)

@@ -36,7 +36,8 @@ SELECT 'VE' || tail, :account, :service, :kid, decode(md5((n % 2000000)::text)
 _DELIVERIES = """
 INSERT INTO deliveries (sid, verification_sid, channel, queue, state, step, tries, doubts,
   next_try_at, hinted_at, expires_at, sender, provider, provider_sid, error_code, created_at,
-  published_at, taken_at, accepted_at, delivered_at, ended_at)
+  published_at, taken_at, accepted_at, delivered_at, ended_at, segments, encoding, price_micros,
+  price_currency, price_told)
 SELECT 'VL' || tail, v.sid, s.channel, s.channel, state, 0, 1, 0, at, at, at + 600000, 'main',
   'twilio', CASE WHEN state IN ('failed', 'queued') THEN NULL
   ELSE (CASE s.channel WHEN 'sms' THEN 'SM' ELSE 'CA' END) || md5('p' || n::text) END,
@@ -44,7 +45,11 @@ SELECT 'VL' || tail, v.sid, s.channel, s.channel, state, 0, 1, 0, at, at, at + 6
   WHEN 'failed' THEN (ARRAY['21408','21211','21610'])[1 + n % 3] END,
   at, at + 5, at + 20, CASE WHEN state IN ('failed', 'queued') THEN NULL ELSE at + 60 + n % 900 END,
   CASE WHEN state = 'delivered' THEN at + 3000 + n % 9000 END,
-  CASE WHEN state <> 'queued' THEN at + 12000 END
+  CASE WHEN state <> 'queued' THEN at + 12000 END,
+  CASE WHEN s.channel = 'sms' THEN 1 END, CASE WHEN s.channel = 'sms' THEN 'GSM-7' END,
+  CASE WHEN state NOT IN ('failed', 'queued') THEN 40000 + n % 9 * 1000 END,
+  CASE WHEN state NOT IN ('failed', 'queued') THEN 'USD' END,
+  CASE WHEN state NOT IN ('failed', 'queued') THEN false END
   FROM seeded AS s JOIN verifications AS v ON v.sid = 'VE' || tail
 """
 _RECEIPTS = """
