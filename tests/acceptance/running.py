@@ -23,7 +23,8 @@ from worker.embedded.claim import read_pid
 from worker.embedded.stack import SENDER
 
 PARTS = ("broker", "sandbox", "worker", "relay", "api")
-START_SECONDS, STOP_SECONDS = 60, 10
+START_SECONDS, STOP_SECONDS = 120, 10
+PATIENCE = 40  # seconds in which a busy machine does what takes one
 AREAS = (303, 312, 415, 617, 702, 212, 305, 404, 503, 206, 213, 512, 614, 713, 816, 901)
 # 555-0100 to 0199 are fictional in every area and valid to libphonenumber; the sandbox's
 # numbers that always misbehave are in area 202.
@@ -32,7 +33,7 @@ NUMBERS = (f"+1{area}555{line:04}" for area in AREAS for line in range(100, 200)
 T = TypeVar("T")
 
 
-def until(probe: Callable[[], T], seconds: float = 15, about: str = "it") -> T:
+def until(probe: Callable[[], T], seconds: float = PATIENCE, about: str = "it") -> T:
     """Ask until the answer is true; that answer."""
     end = time.monotonic() + seconds
     while not (value := probe()):
@@ -182,7 +183,7 @@ class Up:
     @cached_property
     def http(self) -> httpx.Client:
         """A client that the account's credentials are set on."""
-        options: dict[str, Any] = {"timeout": 30, "trust_env": False, "verify": False}
+        options: dict[str, Any] = {"timeout": PATIENCE + 20, "trust_env": False, "verify": False}
         options["event_hooks"] = {"request": [_note_numbers]}
         return httpx.Client(base_url=self.url, auth=self.credentials, **options)
 
@@ -203,7 +204,7 @@ class Up:
 
     # Its phone
 
-    def wait(self, to: str, after: int = 0, timeout: int = 15) -> dict[str, Any]:
+    def wait(self, to: str, after: int = 0, timeout: int = PATIENCE) -> dict[str, Any]:
         """The next message that reaches a phone, after the one with the id `after`."""
         query: dict[str, str | int] = {"to": to, "after": after, "timeout": timeout}
         answer = self.http.get("/sandbox/v1/messages/wait", params=query)

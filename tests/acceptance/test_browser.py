@@ -20,6 +20,7 @@ from tests.acceptance.sdks.environments import EnvironmentMissingError, axe
 from tests.browser import MISSING, NARROW, PASSWORD, WIDE, chromium, complaints, enrolled, program
 from tests.servers import missing, must_have_broker
 
+expect.set_options(timeout=20_000)
 pytestmark = pytest.mark.timeout(300)  # the stack of its own is started once
 
 GHANA = [f"+23324123{n:04}" for n in range(4600, 4603)]
@@ -143,7 +144,7 @@ def failing(up: Up, numbers: list[str], code: int) -> None:
 def follow(page: Page, path: str, words: str) -> None:
     """Open a page until it has a link with these words, and follow that."""
     line = page.get_by_role("link", name=re.compile(words))
-    until(lambda: page.goto(path) and line.count(), seconds=30, about=words)
+    until(lambda: page.goto(path) and line.count(), about=words)
     line.first.click()
 
 
@@ -192,7 +193,7 @@ def test_an_operators_shift(evening: Up, page: Page) -> None:
     page.get_by_role("link", name=re.compile("Send these again")).click()
     confirm(page, "Begin", "it has a route now")
     follow(page, "/console/bulk", "^retry")
-    expect(page.locator("#job")).to_contain_text("done", timeout=15_000)
+    expect(page.locator("#job")).to_contain_text("done")
     assert evening.inbox(GHANA[0]) == []
     follow(page, "/console/senders", "Send again by main")
     confirm(page, "Send again", "it has a route now")
@@ -299,7 +300,7 @@ def test_a_call_is_taken_on_the_phone(evening: Up, page: Page) -> None:
     expect(page.get_by_role("button", name=re.compile("^Copy [0-9]+$")).first).to_be_visible()
     expect(page.locator("article.sms").last).to_contain_text("shop.example alone")
     card.get_by_role("button", name="Answer").click()
-    expect(card).to_contain_text("Press any key", timeout=15_000)
+    expect(card).to_contain_text("Press any key")
     card.get_by_role("button", name="5", exact=True).click()
     expect(card.locator("mark").first).to_be_visible(timeout=15_000)
     spoken: Any = evening.wait(plausible.PHONE, after=evening.inbox(plausible.PHONE)[-1]["id"])

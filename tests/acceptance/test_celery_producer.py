@@ -60,7 +60,7 @@ def still_works(up: Up, worker: int) -> None:
     """The same worker process takes the next delivery, and the code arrives."""
     to = next(NUMBERS)
     up.start_code(to)
-    assert up.wait(to, timeout=5)["code"]
+    assert up.wait(to)["code"]
     assert up.pid("worker") == worker
 
 

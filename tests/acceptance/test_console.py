@@ -90,7 +90,6 @@ def test_the_relay_counts_for_the_charts(up: Up, console: Console, to: str) -> N
     up.start_code(to)
     until(
         lambda: sum(console.open("/console/series.json").json()["lines"].get("codes", [])) > 0,
-        seconds=30,
         about="a count",
     )
 
