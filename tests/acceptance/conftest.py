@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running import NUMBERS, Up
+from tests.acceptance.sdks.environments import Environments
 from tests.leaks import look_through
 from tests.servers import must_have_broker, must_have_postgres, postgres
 
@@ -45,6 +46,13 @@ def up(request: pytest.FixtureRequest, folder: Path) -> Iterator[Up]:
         finally:
             running.kill()
             running.close()
+
+
+@pytest.fixture(scope="session")
+def sdks() -> Iterator[Environments]:
+    made = Environments()
+    yield made
+    made.close()
 
 
 @pytest.fixture

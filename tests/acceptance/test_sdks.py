@@ -5,7 +5,6 @@ processes: only the base URL is another.
 import base64
 import json
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -44,13 +43,6 @@ TWILIO: dict[str, Any] = {
     "stranger": [401, 20003],
 }
 WITHOUT_WAITING = ["pending", "approved", True, 400, 60200]
-
-
-@pytest.fixture(scope="session")
-def sdks() -> Iterator[Environments]:
-    made = Environments()
-    yield made
-    made.close()
 
 
 def drive(up: Up, sdks: Environments, name: str, driver: str, **more: Any) -> Any:
