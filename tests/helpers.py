@@ -16,7 +16,7 @@ _TIMES = {
     "verifications": ("created_at", "updated_at", "expires_at"),
     "deliveries": (
         *("created_at", "next_try_at", "hinted_at", "lease_until", "expires_at"),
-        "follow_at",
+        *("accepted_at", "follow_at"),
     ),
     "entities": ("factors_made_from",),
     "factors": ("created_at",),

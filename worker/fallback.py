@@ -38,6 +38,7 @@ _WANTED = (
         _d.channel,
         _d.state,
         _s.plan,
+        _v.payment_sealed.is_not(None).label("names_payment"),
         now_ms().label("now"),
     )
     .join(deliveries, _d.verification_sid == _v.sid)
@@ -85,16 +86,19 @@ class Fallback:
         with self._db.statement() as connection:
             return list(connection.execute(_DUE).scalars())
 
-    def follow(self, delivery_sid: str) -> None:
+    def follow(self, delivery_sid: str) -> bool:
         """Take the step of the plan that comes after `delivery_sid`, once. It is given up where
-        the plan has no more, the verification has ended, a later one arrived, or a limit says no.
+        the plan has no more, the verification has ended, a later one arrived, or a limit says no;
+        also where it is a call and a payment is confirmed, whose amount and payee no call says.
+
+        :returns: False where the limits cannot be asked now: the relay comes back to it
         """
         with self._db.statement() as connection:
             row = connection.execute(_WANTED, {"sid": delivery_sid}).one_or_none()
         step = step_of(row.plan, row.step + 1) if row else None
-        if row is None or step is None:
+        if row is None or step is None or (row.names_payment and step.channel is Channel.CALL):
             self._settle(delivery_sid)
-            return
+            return True
         limits = number_limits(self._settings, row.service_sid, row.number_index, step.channel)
         spends = spends_of(
             *(self._holds.now().budgets, self._settings.price_list()),
@@ -112,9 +116,9 @@ class Fallback:
             )
             metrics.rate_limited(error.limit)
             self._settle(delivery_sid)
-            return
+            return True
         except LimitsUnavailableError:
-            return  # the relay comes back to it
+            return False
         lane = _LANES[row.queue]
         with self._db.begin() as connection:
             delivery = new_delivery(
@@ -129,7 +133,7 @@ class Fallback:
             connection.execute(_SETTLED, {"b_sid": delivery_sid})
         if made is None:
             self._limits.release(limits, spends)
-            return
+            return True
         metrics.fell_back(row.channel, step.channel, row.state)
         log.info(
             "fallback.triggered",
@@ -142,6 +146,7 @@ class Fallback:
         )
         life = max(1, (row.expires_at - row.now) // 1000)
         self._publish(queue_of(step.channel, lane), [made], life, row.now)
+        return True
 
     def _settle(self, delivery_sid: str) -> None:
         with self._db.statement() as connection:

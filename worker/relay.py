@@ -16,8 +16,10 @@ from sqlalchemy import (
     Row,
     Select,
     bindparam,
+    case,
     delete,
     exists,
+    func,
     or_,
     select,
     text,
@@ -48,7 +50,8 @@ PURGE_EVERY = 60
 HINT_PATIENCE = 60_000  # ms after which a hint is repeated even if it may still wait in its queue
 LONG_QUEUE = 500  # messages from which repeats would only make the wait longer
 RECEIPT_GRACE = 60_000  # ms after a code's life in which a receipt may still come
-ENQUIRE_EVERY = 60_000  # ms between two questions about one delivery
+ENQUIRE_EVERY = 60_000  # ms between two questions about one delivery; more, the older it is
+ASKED_AT_ONCE = 10  # deliveries in one message: a provider that hangs holds it for each
 REQUEST_HOLDS = 86_400_000  # ms in which the same request id gets the same answer
 SHARED_FROM = 64  # due deliveries from which one message carries two of them
 SLACK = 1_000  # ms between a row's commit and its message being visible in the broker
@@ -131,10 +134,19 @@ _TO_ASK = (
     .limit(BATCH)
     .with_for_update(skip_locked=True)
 )
+# The older it is the more seldom, but in time to end where nobody says anything.
+_SOON, _END = now_ms() + ENQUIRE_EVERY, _d.expires_at + RECEIPT_GRACE
+_PATIENTLY = now_ms() + (now_ms() - func.coalesce(_d.accepted_at, _d.created_at)) // 4
 _ASKED = (
     update(deliveries)
     .where(_d.sid.in_(bindparam("b_sids", expanding=True)))
-    .values(next_try_at=now_ms() + ENQUIRE_EVERY)
+    .values(
+        next_try_at=case(
+            (or_(_PATIENTLY <= _SOON, _END <= _SOON), _SOON),
+            (_END < _PATIENTLY, _END),
+            else_=_PATIENTLY,
+        )
+    )
 )
 _SILENT = (
     _UNRECEIPTED.where(_d.expires_at < then_ms() - RECEIPT_GRACE)
@@ -248,11 +260,14 @@ class Relay:
         self._in_batches(_TO_ASK, _ASKED, self._ask)
         self._in_batches(_TOLD_CODES, _FORGET_CODES, _forgotten)
         for sid in self._fallback.due():
-            self._fallback.follow(sid)
+            if not self._fallback.follow(sid):
+                break  # each of the others would wait for the broker, too
 
     def _ask(self, rows: Sequence[Row[Any]]) -> None:
-        log.info("receipt.asked_for", deliveries=_sids(rows))
-        self._ask_about(_sids(rows))
+        sids = _sids(rows)
+        log.info("receipt.asked_for", deliveries=sids)
+        for first in range(0, len(sids), ASKED_AT_ONCE):
+            self._ask_about(sids[first : first + ASKED_AT_ONCE])
 
     def publish(self) -> None:
         """Tell the broker of what is due, not held and cannot be in its queue any more, the oldest

@@ -220,7 +220,8 @@ class Sendcode:
 
     @cached_property
     def enquiry(self) -> Enquiry:
-        return Enquiry(self.db, self.providers, self.receipts.apply)
+        slots = self.settings.worker_slots
+        return Enquiry(self.db, self.providers, self.receipts.apply, max(1, slots // 4))
 
     @cached_property
     def standing(self) -> Standing:

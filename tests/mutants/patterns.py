@@ -94,8 +94,8 @@ PATTERNS = (
     mutant(
         "call-after-a-refusal",  # 33
         TWILIO_WORDS,
-        "            ErrorKind.TRANSIENT,\n        )",
-        "            ErrorKind.TRANSIENT,\n            ErrorKind.PERMANENT,\n        )",
+        "return numeric and kind_of(int(error_code[:9])) is not ErrorKind.PERMANENT",
+        "return numeric",
         DISPATCH + "test_no_call_to_who_refused_or_does_not_exist",
     ),
     mutant(

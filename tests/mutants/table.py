@@ -5,6 +5,7 @@ from tests.mutants.patterns import PATTERNS
 from tests.mutants.words import mutant as _mutant
 
 DISPATCH = "tests/integration/test_dispatch.py::"
+FALLBACK = "tests/integration/test_fallback.py::"
 VERIFICATIONS = "tests/integration/test_verifications.py::"
 RELAY = "tests/integration/test_relay.py::"
 RECEIPTS = "tests/integration/test_receipts.py::"
@@ -276,6 +277,41 @@ MUTANTS = (
         "else_=DeliveryState.FAILED.value",
         "else_=DeliveryState.QUEUED.value",
         DISPATCH + "test_no_retry_after_the_codes_life",
+    ),
+    _mutant(
+        "plan-calls-for-a-payment",
+        "worker/fallback.py",
+        " or (row.names_payment and step.channel is Channel.CALL)",
+        "",
+        FALLBACK + "test_no_call_follows_a_payment",
+    ),
+    _mutant(
+        "plan-ends-with-an-unknown-fate",
+        "worker/dispatch/__init__.py",
+        'self._failed(job, "outcome_unknown", here=True)',
+        'self._failed(job, "outcome_unknown")',
+        FALLBACK + "test_a_call_follows_a_text_of_unknown_fate",
+    ),
+    _mutant(
+        "plan-ends-with-no-time-left",
+        "worker/dispatch/rows.py",
+        "follow_at=case((_d.expires_at > _NEXT, _d.follow_at), else_=now_ms()),",
+        "follow_at=_d.follow_at,",
+        FALLBACK + "test_a_call_follows_a_text_that_may_go_out_too_late",
+    ),
+    _mutant(
+        "questions-take-every-slot",
+        "worker/wiring.py",
+        "max(1, slots // 4)",
+        "slots",
+        FALLBACK + "test_questions_leave_slots_for_codes",
+    ),
+    _mutant(
+        "sender-that-hangs-is-asked-on",
+        "worker/enquiry.py",
+        "if self._rests.get(row.sender, 0) > time.monotonic():",
+        "if False:",
+        FALLBACK + "test_a_sender_that_hangs_is_left_alone",
     ),
     _mutant(
         "check-ignores-life",

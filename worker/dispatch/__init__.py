@@ -124,7 +124,7 @@ class Dispatch:
             if job["doubts"] > 1:
                 # It was repeated once already; a third message is worse than none.
                 metrics.skipped(job["channel"], "outcome_unknown")
-                self._failed(job, "outcome_unknown")
+                self._failed(job, "outcome_unknown", here=True)
                 return
         if job["blocked"] or self._holds.is_blocked_by_prefix(job["account_sid"], outgoing.to):
             metrics.skipped(job["channel"], BLOCKED)
@@ -200,6 +200,7 @@ class Dispatch:
         if written:
             log.warning("delivery.failed", error_code=code, reason="no_time_left")
             metrics.discarded(job["queue"], "no_time_left")
+            self._follow(job["sid"])
         return False
 
     def _failed(self, job: Row, code: str, *, here: bool = False) -> None:

@@ -215,6 +215,7 @@ LATER = _OURS.values(
         (_d.expires_at > _NEXT, DeliveryState.QUEUED.value), else_=DeliveryState.FAILED.value
     ),
     ended_at=case((_d.expires_at > _NEXT, None), else_=now_ms()),
+    follow_at=case((_d.expires_at > _NEXT, _d.follow_at), else_=now_ms()),
     next_try_at=_NEXT,
     hinted_at=0,
     error_code=bindparam("b_error"),

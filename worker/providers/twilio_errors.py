@@ -202,18 +202,10 @@ def kind_of(code: int, otherwise: ErrorKind = ErrorKind.PERMANENT) -> ErrorKind:
 
 
 def may_help(error_code: str | None) -> bool:
-    """A delivery that did not arrive is no reason to try somebody again who refused it or does
-    not exist.
+    """Whether a delivery that did not arrive leaves hope: not where somebody refused it or does not
+    exist. What our account or sender is to blame for may get through by another channel.
     """
     if not error_code:
         return True
-    return (
-        error_code.isascii()
-        and error_code.isdigit()
-        and kind_of(int(error_code[:9]))
-        in (
-            ErrorKind.CHANNEL,
-            ErrorKind.ROUTE,
-            ErrorKind.TRANSIENT,
-        )
-    )
+    numeric = error_code.isascii() and error_code.isdigit()
+    return numeric and kind_of(int(error_code[:9])) is not ErrorKind.PERMANENT

@@ -114,7 +114,8 @@ class Starting(Writing):
         refuse_closed(seen)
         if self._holds.is_blocked_by_prefix(account_sid, number.e164):
             raise BlockedError("the number's prefix is blocked")
-        at_once = _plan_takes_over(held, wanted.channel, number.country, seen[0]["plan"])
+        plan = seen[0]["plan"] if wanted.payment is None else ()  # no call names a payment
+        at_once = _plan_takes_over(held, wanted.channel, number.country, plan)
         limits = number_limits(
             self._settings, wanted.service_sid, indexes[0], wanted.channel, indexes
         )
