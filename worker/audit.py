@@ -5,6 +5,7 @@ reason.
 """
 
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,8 +79,11 @@ class Audit:
 
     def purge(self) -> None:
         """Delete what is older than a year."""
+        old = (
+            f"OA{int(time.time() * 1000) - KEPT:012x}"  # sids begin with their time
+        )
         with self._db.statement() as connection:
-            connection.execute(delete(audit).where(_a.at < then_ms() - KEPT))
+            connection.execute(delete(audit).where(_a.sid < old, _a.at < then_ms() - KEPT))
 
 
 def write_down(

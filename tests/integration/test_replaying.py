@@ -17,6 +17,7 @@ from tests.integration.test_console_actions import confirm
 from tests.integration.test_webhooks import make_due
 from tests.pages import Page
 from worker.errors import ActionRefusedError, InvalidParameterError, NotFoundError
+from worker.operations import replaying
 from worker.operators import Role
 from worker.services import Service
 from worker.verifications import Verification
@@ -125,6 +126,48 @@ def test_what_was_given_up(parts: Sendcode, service: Service, receiver: Receiver
     told = receiver.events()[1]
     assert told["verification_sid"] == sids[2]
     assert abs(_ms(told["created"]) + 86_401_000 - time.time() * 1000) < 60_000
+
+
+def test_a_long_list_is_looked_at_in_part(
+    parts: Sendcode, service: Service, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much a hook did not take, a page counts some of it and says so, and one act tells
+    as much again; the next act tells more."""
+    monkeypatch.setattr(replaying, "SCAN", 2)
+    ill = hooked(parts, service, receiver.url)
+    for _ in range(3):
+        approved(parts, service)
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE events SET next_try_at = NULL"))
+    act = parts.operations.replaying
+    assert act.replay(ANN, "x", hook=ill, dry_run=True).after == {
+        "told": 2,
+        "left": "more; do it again",
+    }
+    act.replay(ANN, "repaired", hook=ill)
+    assert parts.webhooks.tick() == 2
+    assert act.replay(ANN, "repaired", hook=ill).after == {"told": 1}
+    assert (parts.webhooks.tick(), len(receiver.got)) == (1, 3)
+
+
+def test_the_page_counts_no_further_than_it_says(parts: Sendcode, service: Service) -> None:
+    """Counting stops at a bound, which the page then names."""
+    hook = hooked(parts, service, "https://example.com/a")
+    with parts.db.begin() as connection:
+        rows = [
+            {"hook": hook, "sid": f"VE{n:032x}", "now": 10**13} for n in range(replaying.SCAN + 1)
+        ]
+        connection.execute(
+            text(
+                "INSERT INTO events (hook_sid, kind, subject_sid, verification_sid, tries,"
+                " next_try_at, created_at) VALUES (:hook, 'verification.expired', :sid, :sid, 0,"
+                " :now, :now)"
+            ),
+            rows,
+        )
+    (standing,) = parts.operations.replaying.hooks()
+    assert (standing.waiting, standing.at_least) == (replaying.SCAN, True)
+    assert "≥ 10,000" in signed_in(parts).get("/console/webhooks").text
 
 
 def test_what_cannot_be_told(parts: Sendcode, service: Service, receiver: Receiver) -> None:

@@ -7,12 +7,13 @@ from urllib.parse import urlsplit
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    and_,
+    ScalarSelect,
     case,
     exists,
     func,
     or_,
     select,
+    tuple_,
     update,
 )
 
@@ -26,12 +27,22 @@ from worker.outbox import OF_STATE, OF_STATUS, Event
 from worker.settings import Settings
 
 MOST = 1000  # hooks that are listed
+SCAN = 10_000  # events of a hook that are counted, or told again, at once
 _e, _h, _v, _d = events.c, event_hooks.c, verifications.c, deliveries.c
 _GIVEN_UP = _e.next_try_at.is_(None)
+_LOOKED_AT = (
+    select(_e.tries, _e.next_try_at)
+    .where(_e.hook_sid == _h.sid)
+    .limit(SCAN)
+    .correlate(event_hooks)
+    .subquery("looked_at")
+)
+_l = _LOOKED_AT.c
 
 
-def _how_many(*which: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(case((and_(_e.hook_sid.is_not(None), *which), 1), else_=0)), 0)
+def _how_many(*which: ColumnElement[bool]) -> ScalarSelect[int]:
+    counted = select(func.count()).select_from(_LOOKED_AT).where(*which)
+    return counted.correlate(event_hooks).scalar_subquery()
 
 
 _AGAIN = {
@@ -43,12 +54,11 @@ _HOOKS = (
     select(
         *(_h.sid, _h.service_sid, _h.url, _h.enabled, _h.failures, _h.wants),
         case((_h.paused_until > now_ms(), _h.paused_until)).label("paused_until"),
-        _how_many(~_GIVEN_UP).label("waiting"),
-        _how_many(~_GIVEN_UP, _e.tries > 0).label("failed"),
-        _how_many(_GIVEN_UP).label("given_up"),
+        _how_many(_l.next_try_at.is_not(None)).label("waiting"),
+        _how_many(_l.next_try_at.is_not(None), _l.tries > 0).label("failed"),
+        _how_many(_l.next_try_at.is_(None)).label("given_up"),
+        (_how_many() == SCAN).label("at_least"),
     )
-    .outerjoin(events, _e.hook_sid == _h.sid)
-    .group_by(*event_hooks.c)
     .order_by(_h.sid)
     .limit(MOST)
 )
@@ -78,6 +88,7 @@ class HookStanding:
     :param waiting: events that it is still to be told
     :param failed: of these, how many it has failed to take
     :param given_up: events that it did not take within a day, and is told on demand alone
+    :param at_least: it has more than were counted
     """
 
     sid: str
@@ -89,6 +100,7 @@ class HookStanding:
     waiting: int
     failed: int
     given_up: int
+    at_least: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +164,7 @@ class Replaying:
             else:
                 found = [self._enabled(connection, hook or "")]
                 told = self._failed(connection, found[0], dry_run)
-                after = {"told": told}
+                after = {"told": told} | ({"left": "more; do it again"} if told == SCAN else {})
                 if not told:
                     return Outcome("webhook.replay", found[0], Result.UNCHANGED, after=after)
             target = sid or found[0]
@@ -213,12 +225,15 @@ class Replaying:
             connection.execute(statement.values(hook_sid=hook, **values))
 
     def _failed(self, connection: Connection, hook: str, dry_run: bool) -> int:
+        """How many are told, at most `SCAN` of them."""
         known = exists().where(_v.sid == _e.verification_sid)  # or purged: none can tell of it
         ill = (_e.hook_sid == hook, or_(_e.tries > 0, _GIVEN_UP), known)
+        ours = select(_e.kind, _e.subject_sid).where(*ill).limit(SCAN)
         if dry_run:
-            counted = select(func.count()).select_from(events).where(*ill)
+            counted = select(func.count()).select_from(ours.subquery())
             return int(connection.execute(counted).scalar_one())
-        change = update(events).where(*ill).values(**_AGAIN)
+        these = tuple_(_e.kind, _e.subject_sid).in_(ours)
+        change = update(events).where(_e.hook_sid == hook, these).values(**_AGAIN)
         return connection.execute(change).rowcount
 
 
