@@ -57,6 +57,7 @@ def run(up: Up, folder: Path, size: Size) -> Found:
     command = [sys.executable, "-c", "from schemathesis.cli import schemathesis as s; s()"]
     command += ["--no-color", "run", f"{up.url}/openapi.json", "--auth", ":".join(up.credentials)]
     command += ["--checks", "all", "--mode", "all", "--phases", size.phases, "--workers", "1"]
+    command += ["--request-timeout", "60"]  # a busy machine is slow, which is no fault
     command += ["--seed", str(size.seed), "--max-examples", str(size.examples)]
     command += ["--generation-database", "none", "--no-shrink", "--continue-on-failure"]
     ours = {"SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "PYTHONPATH": str(ROOT)}
