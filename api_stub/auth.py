@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from api_stub.errors import AuthenticationError, ScopeMissingError
 from worker.api_keys import Scope
+from worker.audit import Operator
 from worker.settings import Settings
 from worker.wiring import Sendcode
 
@@ -51,6 +52,12 @@ may_administer = Caller(Scope.ADMIN)
 def user_of(request: Request) -> str:
     """The sid of the key or account that a request came in by, once `Caller` has let it pass."""
     return _basic(request.headers.get("authorization"))[0].decode("ascii", "replace")
+
+
+def acting(request: Request) -> Operator:
+    """The caller as the audit log names one, once `Caller` has let it pass."""
+    address = request.client.host if request.client else "unknown"
+    return Operator(user_of(request), address, admin=True)
 
 
 def is_account(settings: Settings, authorization: str | None) -> bool:

@@ -12,13 +12,12 @@ from fastapi import APIRouter, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from api_stub.auth import user_of
+from api_stub.auth import acting
 from api_stub.parameters import Parameters, query
 from api_stub.verify_v2.common import Admin, Given, Reader, parts_of
 from api_stub.verify_v2.examples import EXAMPLES, example
 from api_stub.verify_v2.openapi import TEXT, filled_in, may_be_empty
 from worker import phone
-from worker.audit import Operator
 from worker.holds import PauseKind
 from worker.operations import Operations, Outcome
 from worker.operations.bulk import MOST_CHOSEN, VERBS
@@ -99,8 +98,7 @@ async def _act(
     :param names: of the parameters it takes beside these
     """
     given.only(*_COMMON, *names)
-    address = request.client.host if request.client else "unknown"
-    by = Operator(user_of(request), address, admin=True)
+    by = acting(request)
     values = {"reason": given.required("reason"), "dry_run": bool(given.boolean("dry_run"))}
     outcome = await run_in_threadpool(lambda: verb(by, **values))
     shown = {name: value for name, value in asdict(outcome).items() if value or name not in _SECRET}

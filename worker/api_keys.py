@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from sqlalchemy import RowMapping, insert, or_, select, update
 
+from worker.audit import UNASKED, Operator, write_down
 from worker.db import Database, now_ms
 from worker.door_tables import api_keys
 from worker.errors import InvalidParameterError, NotFoundError
@@ -58,10 +59,15 @@ class ApiKeys:
         self._lock = threading.Lock()
 
     def create(
-        self, account_sid: str, friendly_name: str, scopes: Iterable[str]
+        self,
+        account_sid: str,
+        friendly_name: str,
+        scopes: Iterable[str],
+        by: Operator | None = None,
     ) -> tuple[ApiKey, str]:
         """Make a key; it and its secret, of which only a digest is kept.
 
+        :param by: who makes it, for the audit log
         :raises InvalidParameterError: an unusable name, no scope or an unknown one
         """
         secret = secrets.token_hex(32)
@@ -77,8 +83,12 @@ class ApiKeys:
             )
             .returning(api_keys)
         )
-        with self._db.statement() as connection:
-            return _key(connection.execute(statement).mappings().one()), secret
+        with self._db.begin() as connection:
+            key = _key(connection.execute(statement).mappings().one())
+            if by is not None:
+                may = {"name": key.friendly_name, "scopes": sorted(key.scopes)}
+                write_down(connection, by, "api_key.create", key.sid, UNASKED, after=may)
+        return key, secret
 
     def page(self, account_sid: str, window: Window) -> Slice[ApiKey]:
         """Keys of the account, revoked ones too, oldest first."""
@@ -97,17 +107,20 @@ class ApiKeys:
             raise NotFoundError("API key")
         return _key(row)
 
-    def revoke(self, account_sid: str, sid: str) -> None:
+    def revoke(self, account_sid: str, sid: str, by: Operator | None = None) -> None:
         """End a key for good. Other processes let it pass for up to `CACHE_SECONDS`.
 
+        :param by: who ends it, for the audit log
         :raises NotFoundError: no such key in the account, or revoked before
         """
-        with self._db.statement() as connection:
+        with self._db.begin() as connection:
             gone = connection.execute(
                 update(api_keys)
                 .where(_k.sid == sid, _k.account_sid == account_sid, _k.revoked_at.is_(None))
                 .values(revoked_at=now_ms())
             ).rowcount
+            if gone and by is not None:
+                write_down(connection, by, "api_key.revoke", sid, UNASKED)
         with self._lock:
             self._known.pop(sid, None)
         if not gone:

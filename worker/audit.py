@@ -18,6 +18,7 @@ from worker.operator_tables import audit
 
 KEPT = 365 * 86_400_000  # ms
 MOST_REASON = 200  # characters
+UNASKED = "none was asked for"  # the reason of what takes none
 _a = audit.c
 _NUMBER = re.compile(r"\+?\d(?:[\s().\-/]?\d){6,}")  # what may be somebody's phone number
 
@@ -79,9 +80,7 @@ class Audit:
 
     def purge(self) -> None:
         """Delete what is older than a year."""
-        old = (
-            f"OA{int(time.time() * 1000) - KEPT:012x}"  # sids begin with their time
-        )
+        old = f"OA{int(time.time() * 1000) - KEPT:012x}"  # sids begin with their time
         with self._db.statement() as connection:
             connection.execute(delete(audit).where(_a.sid < old, _a.at < then_ms() - KEPT))
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from api_stub.auth import acting
 from api_stub.verify_v2 import paging
 from api_stub.verify_v2.common import Admin, Given, base_of, parts_of
 from api_stub.verify_v2.openapi import API_KEY, form, listing
@@ -41,7 +42,8 @@ async def create(request: Request, account: Admin, given: Given) -> JSONResponse
     parts = parts_of(request)
     name, scopes = given.required("FriendlyName"), given.required("Scopes")
     key, secret = await run_in_threadpool(
-        parts.api_keys.create, account, name, re.split(r"[ ,]+", scopes.strip(" ,"))
+        parts.api_keys.create,
+        *(account, name, re.split(r"[ ,]+", scopes.strip(" ,")), acting(request)),
     )
     body = _shape(key, base_of(request)) | {"secret": secret}
     return JSONResponse(body, 201, {"Cache-Control": "no-store"})
@@ -74,5 +76,5 @@ async def fetch(request: Request, account: Admin, sid: KeySid) -> JSONResponse:
 @router.delete("/ApiKeys/{sid}", status_code=204)
 async def revoke(request: Request, account: Admin, sid: KeySid) -> Response:
     parts = parts_of(request)
-    await run_in_threadpool(parts.api_keys.revoke, account, sid)
+    await run_in_threadpool(parts.api_keys.revoke, account, sid, acting(request))
     return Response(status_code=204)

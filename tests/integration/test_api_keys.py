@@ -9,6 +9,7 @@ from sqlalchemy import event, select, text
 from tests.helpers import count
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.doors import MEGABYTE, door, refused, walked
+from tests.integration.operating import audited
 from worker import api_keys as room
 from worker.door_tables import api_keys
 from worker.services import Service
@@ -203,6 +204,20 @@ def test_bad_input_makes_no_key(parts: Sendcode) -> None:
         refused(client.get(f"/v2/ApiKeys/{sid}"), 404, 20404)
         refused(client.delete(f"/v2/ApiKeys/{sid}"), 404, 20404)
     assert count(parts, "api_keys") == 0
+
+
+def test_who_made_and_ended_a_key_is_on_record(parts: Sendcode) -> None:
+    """The audit log says by whom a key was made, for what, and by whom it was revoked."""
+    made = make(parts, scopes="admin", name="Night shift")
+    by_it = door(parts, made["sid"], made["secret"])
+    assert by_it.delete(f"/v2/ApiKeys/{made['sid']}").status_code == 204
+    begun, ended = audited(parts)
+    assert (begun.action, begun.who, begun.target) == ("api_key.create", ACCOUNT, made["sid"])
+    assert begun.after == {"name": "Night shift", "scopes": ["admin"]}
+    assert (ended.action, ended.who) == ("api_key.revoke", made["sid"])
+    assert made["secret"] not in str([begun, ended])
+    refused(door(parts).delete(f"/v2/ApiKeys/{made['sid']}"), 404, 20404)
+    assert len(audited(parts)) == 2
 
 
 def test_another_accounts_keys_are_not_there(parts: Sendcode) -> None:

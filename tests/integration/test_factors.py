@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from tests import leaks
 from tests.helpers import at_once, count, let_time_pass, wrong_code
 from tests.integration.conftest import ACCOUNT
+from tests.integration.operating import ANN, audited
 from tests.integration.test_relay import make_relay
 from worker.db import now_ms
 from worker.errors import (
@@ -333,8 +334,9 @@ def test_too_many_failures_disable_a_factor(make_parts: Callable[..., Sendcode])
         app.answer(left, app.code())
     assert other.ask(other.code()).status == "approved"
     assert not parts.factors.enable_factor("AC" + "0" * 32, app.sid)
-    assert parts.factors.enable_factor(ACCOUNT, app.sid)
-    assert not parts.factors.enable_factor(ACCOUNT, app.sid)
+    assert parts.factors.enable_factor(ACCOUNT, app.sid, ANN)
+    assert not parts.factors.enable_factor(ACCOUNT, app.sid, ANN)
+    assert [(one.action, one.target) for one in audited(parts)] == [("factor.enable", app.sid)]
     assert app.ask(app.code()).status == "approved"
 
 

@@ -13,6 +13,7 @@ from api_stub.verify_v2 import shapes
 from tests.helpers import at_once, code_of, count, let_time_pass, waiting, wrong_code
 from tests.integration.breaking import break_writes_of_starts
 from tests.integration.conftest import ACCOUNT, NUMBER
+from tests.integration.operating import ANN, audited
 from worker import logs
 from worker.errors import (
     ChecksSpentError,
@@ -261,7 +262,9 @@ def test_hundred_failures_disable_until_enabled(make_parts: Callable[..., Sendco
         check(parts, service, second.sid, code)
     with pytest.raises(NumberDisabledError):
         start(parts, service)
-    parts.verifications.enable_number(ACCOUNT, service.sid, NUMBER)
+    parts.verifications.enable_number(ACCOUNT, service.sid, NUMBER, ANN)
+    (entry,) = audited(parts)
+    assert (entry.action, entry.who, entry.target) == ("number.enable", "ann", "+44********56")
     assert check(parts, service, second.sid, code).status is APPROVED
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from worker.api_keys import ApiKey, Scope
+from worker.cli.acting import me
 from worker.cli.base import Group, json_option, main, output, parts, with_times
 from worker.cli.lines import key_line
 from worker.paging import Window
@@ -44,7 +45,7 @@ def _shown(key: ApiKey) -> dict[str, Any]:
 def api_keys_create(name: str, scopes: tuple[str, ...]) -> None:
     """Make a key and print its secret, which is shown this once."""
     ours = parts()
-    key, secret = ours.api_keys.create(ours.settings.account_sid, name, scopes)
+    key, secret = ours.api_keys.create(ours.settings.account_sid, name, scopes, me())
     output(_shown(key) | {"secret": secret}, f"{key.sid}:{secret}")
 
 
@@ -67,5 +68,5 @@ def api_keys_list() -> None:
 def api_keys_revoke(sid: str) -> None:
     """End a key for good; running processes notice within seconds."""
     ours = parts()
-    ours.api_keys.revoke(ours.settings.account_sid, sid)
+    ours.api_keys.revoke(ours.settings.account_sid, sid, me())
     output({"revoked": True}, "revoked")

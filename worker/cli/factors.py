@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import click
 
+from worker.cli.acting import me
 from worker.cli.base import FAILED, Group, json_option, main, output, parts, the_service
 from worker.cli.files import write_new
 from worker.errors import InvalidParameterError, NotFoundError
@@ -94,7 +95,7 @@ def _csv(found: Iterable[FactorRow]) -> Iterable[str]:
 def factors_enable(sid: str) -> None:
     """Let the factor SID (YF…), disabled after too many wrong codes, try again."""
     ours = parts()
-    if not ours.factors.enable_factor(ours.settings.account_sid, sid):
+    if not ours.factors.enable_factor(ours.settings.account_sid, sid, me()):
         raise NotFoundError("disabled factor")
     output({"enabled": True}, "enabled")
 

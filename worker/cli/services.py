@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from worker.cli.acting import me
 from worker.cli.base import Group, json_option, main, output, parts, with_times
 from worker.plan import read_plan
 from worker.services import Service
@@ -90,5 +91,5 @@ def services_list() -> None:
 def services_enable_number(sid: str, number: str) -> None:
     """Let NUMBER, disabled after too many wrong codes, try again in service SID."""
     ours = parts()
-    ours.verifications.enable_number(ours.settings.account_sid, sid, number)
+    ours.verifications.enable_number(ours.settings.account_sid, sid, number, me())
     output({"enabled": True}, "enabled")

@@ -2,6 +2,7 @@
 
 from sqlalchemy import select, update
 
+from worker.audit import UNASKED, Operator, write_down
 from worker.factors.base import Base, sealed
 from worker.models import entities, factors
 
@@ -10,17 +11,22 @@ BATCH = 500
 
 
 class Keeping(Base):
-    def enable_factor(self, account_sid: str, sid: str) -> bool:
-        """Let a factor that was disabled after too many wrong codes try again; whether it was."""
+    def enable_factor(self, account_sid: str, sid: str, by: Operator | None = None) -> bool:
+        """Let a factor that was disabled after too many wrong codes try again; whether it was.
+
+        :param by: who does, for the audit log
+        """
         owned = select(_e.sid).where(_e.account_sid == account_sid)
-        with self._db.statement() as connection:
-            return bool(
-                connection.execute(
-                    update(factors)
-                    .where(_f.sid == sid, _f.entity_sid.in_(owned), _f.disabled_at.is_not(None))
-                    .values(failures=0, disabled_at=None)
-                ).rowcount
-            )
+        change = (
+            update(factors)
+            .where(_f.sid == sid, _f.entity_sid.in_(owned), _f.disabled_at.is_not(None))
+            .values(failures=0, disabled_at=None)
+        )
+        with self._db.begin() as connection:
+            enabled = bool(connection.execute(change).rowcount)
+            if enabled and by is not None:
+                write_down(connection, by, "factor.enable", sid, UNASKED)
+        return enabled
 
     def reseal(self) -> int:
         """Seal every secret that an older key sealed with the present one; how many.

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, String, bindparam, case, exists, update
 
 from worker import phone
+from worker.audit import UNASKED, Operator, write_down
 from worker.db import now_ms
 from worker.errors import NotFoundError
 from worker.models import deliveries, number_guards, services, verifications
@@ -87,19 +88,26 @@ class Managing(Base):
         with self._db.statement() as connection:
             return self._view(row, sent=self._sent(connection, row["sid"]))
 
-    def enable_number(self, account_sid: str, service_sid: str, to: str) -> None:
+    def enable_number(
+        self, account_sid: str, service_sid: str, to: str, by: Operator | None = None
+    ) -> None:
         """Let a number that was disabled after too many wrong codes try again.
 
+        :param by: who does, for the audit log
         :raises NotFoundError: the number is not disabled in this service
         """
-        indexes = self._keyring.number_indexes(phone.parse(to, Channel.CALL).e164)
+        number = phone.parse(to, Channel.CALL).e164
+        indexes = self._keyring.number_indexes(number)
         owned = exists().where(services.c.sid == service_sid, services.c.account_sid == account_sid)
-        with self._db.statement() as connection:
+        with self._db.begin() as connection:
             enabled = connection.execute(
                 update(number_guards)
                 .where(_g.service_sid == service_sid, _g.number_index.in_(indexes), owned)
                 .where(_g.disabled_at.is_not(None))
                 .values(failures=0, disabled_at=None)
             ).rowcount
+            if enabled and by is not None:
+                of = {"service": service_sid}
+                write_down(connection, by, "number.enable", phone.mask(number), UNASKED, after=of)
         if not enabled:
             raise NotFoundError("disabled number")
