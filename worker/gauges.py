@@ -106,7 +106,7 @@ def families() -> dict[str, GaugeMetricFamily]:
         _gauge(
             "queue_depth", "Messages that wait, deliveries due later or held.", "queue", "state"
         ),
-        _gauge("queue_oldest_age_seconds", "How long the oldest due code has waited.", "queue"),
+        _gauge("queue_oldest_age_seconds", "How long the oldest code has waited.", "queue"),
         _gauge("inflight_jobs", "Deliveries that workers hold.", "queue"),
         _gauge("workers_alive", "Worker processes that are up."),
         _gauge("workers_quiet", "Worker processes that an operator has told to take nothing."),

@@ -67,11 +67,13 @@ _PENDING = select(func.count()).select_from(_pending)
 
 
 def _queued(held: Held) -> Select[Any]:
-    """What waits, by queue. What is held waits for nobody, so it has no age."""
+    """What waits, by queue. What is held waits for nobody, so it has no age. What was put off does:
+    whoever asked for it sits before a form, whyever it has not gone out.
+    """
     is_held = case((held.free(), 0), else_=1) if held.holds else literal(0)
     # By the end of the code's life: of the codes that wait, those that waited longest come first.
     queued = (
-        select(_d.queue, _d.next_try_at, is_held.label("held"))
+        select(_d.queue, _d.created_at, _d.next_try_at, is_held.label("held"))
         .where(text("deliveries.state = 'queued'"))
         .order_by(_d.expires_at)
         .limit(MOST)
@@ -79,11 +81,11 @@ def _queued(held: Held) -> Select[Any]:
     )
     of = queued.c
     later = case((and_(of.held == 0, of.next_try_at > then_ms()), 1), else_=0)
-    due_at = case((and_(of.held == 0, of.next_try_at <= then_ms()), of.next_try_at))
+    waits_since = case((of.held == 0, of.created_at))
     return select(
         of.queue,
         func.sum(later).label("later"),
-        func.min(due_at).label("due_since"),
+        func.min(waits_since).label("since"),
         func.sum(of.held).label("held"),
     ).group_by(of.queue)
 
@@ -96,8 +98,9 @@ class QueueStanding:
     :param later: deliveries whose next try is not due yet
     :param in_flight: deliveries that a worker holds
     :param held: deliveries that an operator's pause keeps
-    :param oldest_age: seconds the oldest due code or message has waited; None when none waits, or
-        when only messages of a backend of its own wait, which tell no time
+    :param oldest_age: seconds since the oldest code that is not held was asked for, or its step of
+        a plan came, also where its next try is put off, or since the oldest message was published;
+        None when none waits, or when only messages of a backend of its own do, which tell no time
     """
 
     name: str
@@ -154,7 +157,7 @@ class Standing:
         found = []
         for name in QUEUES:
             row = queued.get(name)
-            since = [row.due_since] if row and row.due_since is not None else []
+            since = [row.since] if row and row.since is not None else []
             message = queues.oldest_waiting(self._broker, name)
             since += [message] if message else []
             age = max(0, now - min(since)) / 1000 if since else None

@@ -222,7 +222,7 @@ def _waits(look: Look) -> list[Concern]:
         Concern(
             level_of(queue.oldest_age),
             f"A code has waited {queue.oldest_age:.0f} s in {queue.name}",
-            "Too few workers, a paused queue, or a slow provider: see the queue and the workers.",
+            "Too few workers, or a provider that is slow or down: see queue, workers and senders.",
             "/queues",
         )
         for queue in look.queues or ()

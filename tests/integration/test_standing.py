@@ -11,8 +11,11 @@ from sqlalchemy import text
 from api_stub.app import create_app
 from tests.helpers import let_time_pass
 from tests.integration.conftest import ACCOUNT, NUMBER
+from tests.integration.operating import make_relay
 from worker import presence, standing
 from worker.circuits import OPENS_AT
+from worker.holds import NOTHING_HELD
+from worker.plan import read_plan
 from worker.services import Service
 from worker.standing import QueueStanding
 from worker.states import QUEUES, Channel
@@ -59,17 +62,52 @@ def test_what_waits_what_comes_later_and_what_is_in_flight(
 
 
 def test_the_oldest_code_is_seen_in_an_emptied_broker(parts: Sendcode, service: Service) -> None:
-    """A code that waits without a message is as old as its row says; one due later waits not."""
-    later = start(parts, service, "+447400123457")
-    change(parts, later, "next_try_at = next_try_at + 120000, created_at = created_at - 90000")
-    parts.redis.flushdb()
-    assert sms(parts).oldest_age is None
+    """A code that waits without a message is as old as its row says."""
     start(parts, service)
     let_time_pass(parts, 40)
     parts.redis.flushdb()
     age = sms(parts).oldest_age
     assert age is not None
     assert 40 <= age < 60
+
+
+def test_a_code_that_was_put_off_waits(parts: Sendcode, service: Service) -> None:
+    """A code whose next try is due later has waited since it was asked for, as whoever sits before
+    the form has."""
+    later = start(parts, service)
+    let_time_pass(parts, 90)
+    change(parts, later, "next_try_at = next_try_at + 120000")
+    parts.redis.flushdb()
+    found = sms(parts)
+    assert found.oldest_age is not None
+    assert 90 <= found.oldest_age < 110
+    assert found.later == 1
+
+
+def test_a_step_of_a_plan_waits_from_when_it_is_due(parts: Sendcode) -> None:
+    """The call that follows a text is as old as its step, not as the text before it."""
+    planned = parts.services.create(ACCOUNT, "Planned", plan=read_plan("call"))
+    text_sid = start(parts, planned)
+    let_time_pass(parts, 90)
+    change(parts, text_sid, "state = 'undelivered', follow_at = created_at")
+    make_relay(parts).settle()
+    parts.redis.flushdb()
+    age = next(queue.oldest_age for queue in parts.standing.queues() if queue.name == "call")
+    assert age is not None
+    assert age < 30
+
+
+def test_the_index_serves_the_queues(parts: Sendcode) -> None:
+    """What waits is read from the index of what is queued, not from the table."""
+    explain = "EXPLAIN QUERY PLAN " if parts.db.dialect == "sqlite" else "EXPLAIN "
+    statement = standing._queued(NOTHING_HELD).compile(
+        parts.db.engine, compile_kwargs={"literal_binds": True}
+    )
+    with parts.db.begin() as connection:
+        if parts.db.dialect == "postgresql":
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = connection.exec_driver_sql(f"{explain}{statement}".replace("%", "%%")).all()
+    assert "ix_deliveries_overdue" in str(plan)
 
 
 def test_the_oldest_message_is_seen_without_its_row(parts: Sendcode, service: Service) -> None:
