@@ -13,6 +13,7 @@ from worker import migrations
 from worker.circuits import CircuitState
 from worker.errors import LimitsUnavailableError
 from worker.presence import State
+from worker.standing import Silent
 from worker.wiring import Sendcode
 
 log = structlog.get_logger()
@@ -28,7 +29,7 @@ async def livez() -> dict[str, str]:
 @router.get("/readyz")
 def readyz(request: Request) -> JSONResponse:
     """Broker, database and migrations decide: 200 when all are ready, else 503. A silent worker
-    or an open circuit only makes it `degraded`: codes can still be checked.
+    or relay, or an open circuit, only makes it `degraded`: codes can still be checked.
     """
     parts: Sendcode = request.app.state.parts
     needed = {
@@ -37,11 +38,12 @@ def readyz(request: Request) -> JSONResponse:
         "migrations": _passes(lambda: migrations.applied(parts.db) == migrations.head()),
     }
     ready = all(needed.values())
-    works = needed["broker"] and _passes(lambda: not parts.standing.is_silent())
+    silent = _silent(parts) if needed["broker"] else Silent.WORKERS
     opened = _open_circuits(parts) if needed["broker"] else []
     checks = {name: "ok" if passed else "failed" for name, passed in needed.items()}
-    checks["worker"] = "ok" if works else "silent"
-    status = ("ok" if works and not opened else "degraded") if ready else "unavailable"
+    checks["worker"] = "silent" if silent is Silent.WORKERS else "ok"
+    checks["relay"] = {None: "ok", Silent.RELAY: "silent"}.get(silent, "unknown")
+    status = ("degraded" if silent or opened else "ok") if ready else "unavailable"
     quiet = _quiet_workers(parts) if needed["broker"] else []
     body = {
         "status": status,
@@ -50,6 +52,13 @@ def readyz(request: Request) -> JSONResponse:
         "quiet_workers": quiet,
     }
     return JSONResponse(body, 200 if ready else 503)
+
+
+def _silent(parts: Sendcode) -> Silent | None:
+    try:
+        return parts.standing.silent()
+    except redis.RedisError:
+        return Silent.WORKERS
 
 
 def _open_circuits(parts: Sendcode) -> list[str]:

@@ -5,7 +5,9 @@ what is under way, sids begin with the time, and no look counts more than `MOST`
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import redis
@@ -22,6 +24,7 @@ from worker.states import QUEUES
 
 MOST = 10_000  # rows one look counts; a count of this many means "at least"
 HEARTBEAT = "sendcode:heartbeat"
+BEATS = "relay"  # the queue that heartbeats go through
 SILENT_AFTER = 15  # seconds without a heartbeat that passed through the queue
 
 _d, _v = deliveries.c, verifications.c
@@ -124,6 +127,25 @@ class Flow:
     at_least: bool
 
 
+class Silent(StrEnum):
+    """Whose fault it is that no heartbeat comes through the queue."""
+
+    RELAY = "relay"  # workers are up, and nothing waits for them: nobody sends a heartbeat
+    WORKERS = "workers"
+
+
+def who_is_silent(seconds: float | None, workers: Sequence[Worker], beats: int) -> Silent | None:
+    """
+    :param seconds: since the last heartbeat that came through; None when none did in an hour
+    :param workers: those that are up
+    :param beats: messages that wait in the queue of heartbeats
+    :returns: None when one came in time
+    """
+    if seconds is not None and seconds <= SILENT_AFTER:
+        return None
+    return Silent.RELAY if workers and not beats else Silent.WORKERS
+
+
 class Standing:
     """
     :param senders: whose circuits are looked at
@@ -189,13 +211,19 @@ class Standing:
         beat = self._broker.get(HEARTBEAT)
         return max(0.0, time.time() - int(beat) / 1000) if beat else None
 
-    def is_silent(self) -> bool:
-        """Whether nothing shows that a worker takes messages.
+    def beats(self) -> int:
+        """Messages that wait in the queue of heartbeats.
 
         :raises redis.RedisError: the broker does not answer
         """
-        silent = self.silent_seconds()
-        return silent is None or silent > SILENT_AFTER
+        return queues.depth(self._broker, BEATS)
+
+    def silent(self) -> Silent | None:
+        """Who must be looked at when nothing shows that a worker takes messages.
+
+        :raises redis.RedisError: the broker does not answer
+        """
+        return who_is_silent(self.silent_seconds(), self.workers(), self.beats())
 
     def workers(self) -> list[Worker]:
         """The worker processes that are up.

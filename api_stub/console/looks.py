@@ -21,7 +21,7 @@ from worker.operations import BudgetStanding, Pause
 from worker.operations.budgets import NEARLY
 from worker.operations.scopes import target_of
 from worker.presence import Worker
-from worker.standing import SILENT_AFTER, Flow, QueueStanding
+from worker.standing import Flow, QueueStanding, Silent, who_is_silent
 from worker.wiring import Sendcode
 
 log = structlog.get_logger()
@@ -64,6 +64,7 @@ class Look:
     flows: dict[str, Flow] | None = None
     workers: list[Worker] | None = None
     silent: float | None = None
+    beats: int | None = None
     circuits: list[Circuit] | None = None
     handoffs: Counts | None = None
     decided: Counts | None = None
@@ -96,8 +97,8 @@ class Look:
         return any(flow.at_least for flow in (self.flows or {}).values())
 
     @property
-    def is_silent(self) -> bool:
-        return self.silent is None or self.silent > SILENT_AFTER
+    def who_is_silent(self) -> Silent | None:
+        return who_is_silent(self.silent, self.workers or (), self.beats or 0)
 
     def is_paused(self, kind: str, name: str) -> bool:
         return any((one.kind, one.name) == (kind, name) for one in self.pauses or ())
@@ -177,6 +178,7 @@ class Looks:
         look.flows = _read(standing.flows)
         look.workers = _read(standing.workers)
         look.silent = _read(standing.silent_seconds)
+        look.beats = _read(standing.beats)
         look.circuits = _read(standing.circuits)
         look.handoffs = _read(lambda: minutes.total(HANDOFFS))
         look.decided = _read(lambda: minutes.total(*CONVERSION))
@@ -231,10 +233,16 @@ def _waits(look: Look) -> list[Concern]:
 
 
 def _workers(look: Look) -> list[Concern]:
-    if look.workers is None or not look.is_silent:
+    if look.workers is None or look.who_is_silent is None:
         return []
-    why = "Nobody takes codes from the queues: start a worker, or look at its log."
-    return [Concern("bad", "No worker has been heard of", why, "/workers")]
+    what, why = "No worker has been heard of", "Nobody takes codes from the queues: start a worker."
+    if look.workers:
+        what = "Workers are up, and none takes messages"
+        why = "They are quiet, busy or deaf, or none takes from the queue relay: see their log."
+    if look.who_is_silent is Silent.RELAY:
+        what = "The relay sends nothing"
+        why = "Codes that were put off or that the broker lost do not go out: start the relay."
+    return [Concern("bad", what, why, "/workers")]
 
 
 def _circuits(look: Look) -> list[Concern]:

@@ -81,7 +81,7 @@ def test_doctor_finds_all_well(up: Up) -> None:
     names = [one["name"] for one in found]
     assert names == [
         *("broker", "database", "migrations", "clocks", "credentials of main"),
-        *("callbacks", "worker", "disk"),
+        *("callbacks", "relay", "worker", "disk"),
     ]
     assert all(one["passed"] for one in found)
 

@@ -9,13 +9,18 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from api_stub.app import create_app
+from api_stub.console.looks import Looks
+from api_stub.console.pages import templates
 from tests.helpers import let_time_pass
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.operating import make_relay
 from worker import presence, standing
 from worker.circuits import OPENS_AT
+from worker.cli import doctor
+from worker.cli.lines import worker_line
 from worker.holds import NOTHING_HELD
 from worker.plan import read_plan
+from worker.relay import send_heartbeat
 from worker.services import Service
 from worker.standing import QueueStanding
 from worker.states import QUEUES, Channel
@@ -187,6 +192,38 @@ def test_silence_of_the_workers_degrades(parts: Sendcode) -> None:
     assert (code, body["status"], body["checks"]["worker"]) == (200, "ok", "ok")
 
 
+@pytest.mark.parametrize("last", [None, standing.SILENT_AFTER + 1])
+def test_a_dead_relay_is_not_told_as_dead_workers(
+    parts: Sendcode, last: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where workers are up and nobody sends them a heartbeat, everybody who looks is told to start
+    the relay; where one waits, the workers do not take it."""
+    presence.announce(parts.redis, "one@host", 32, 3)
+    if last is not None:
+        heard(parts.redis, last)
+    look = Looks(lambda: parts).look()
+    (told,) = (one for one in look.concerns if one.path == "/workers" and one.level == "bad")
+    assert (told.what, "start the relay" in told.why) == ("The relay sends nothing", True)
+    code, body = ready(parts)
+    assert (code, body["status"]) == (200, "degraded")
+    assert (body["checks"]["worker"], body["checks"]["relay"]) == ("ok", "silent")
+    page = templates.get_template("parts/workers.html").render(look=look)
+    assert "The relay sends nothing" in page
+    assert "No worker takes messages" not in page
+    now = parts.standing
+    assert "start it" in worker_line(now.workers(), now.silent_seconds(), now.beats())
+    monkeypatch.setattr(doctor, "BEATS_WITHIN", 0.1)
+    with pytest.raises(doctor.ProblemError, match="sendcode relay"):
+        doctor._relay(parts)
+    _ = parts.celery
+    send_heartbeat()
+    assert parts.standing.silent() is standing.Silent.WORKERS
+    look = Looks(lambda: parts).look()
+    assert "Workers are up, and none takes messages" in [one.what for one in look.concerns]
+    assert ready(parts)[1]["checks"]["relay"] == "unknown"
+    assert "no worker takes them" in doctor._relay(parts)
+
+
 def test_an_open_circuit_degrades(parts: Sendcode) -> None:
     """An open circuit is named, and the api still ready."""
     heard(parts.redis, 1)
@@ -210,6 +247,7 @@ def test_without_a_broker_it_is_unavailable(parts: Sendcode) -> None:
         "database": "ok",
         "migrations": "ok",
         "worker": "silent",
+        "relay": "unknown",
     }
 
 

@@ -96,13 +96,13 @@ def _show_queues(ours: Sendcode) -> None:
     standing = ours.standing
     found, circuits, workers = standing.queues(), standing.circuits(), standing.workers()
     states, alive = standing.states(RECENT), standing.pending()
-    silent = standing.silent_seconds()
+    silent, beats = standing.silent_seconds(), standing.beats()
     lines = [queue_line(queue) for queue in found]
     counts = " ".join(f"{state}={n}" for state, n in sorted(states.items())) or "none"
     lines.append(f"deliveries of the last hour {counts}")
     lines.append(f"verifications pending={alive}")
     lines += [circuit_line(circuit) for circuit in circuits]
-    lines.append(worker_line(workers, silent))
+    lines.append(worker_line(workers, silent, beats))
     output(
         {
             "waiting": {queue.name: queue.waiting for queue in found},

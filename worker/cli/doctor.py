@@ -25,6 +25,7 @@ from worker.wiring import Sendcode
 
 CLOCKS = 2_000  # ms two clocks may differ
 HEARD_WITHIN = 10.0  # seconds for a message through the queue
+BEATS_WITHIN = 8.0  # seconds for a heartbeat of the relay, which sends one every five
 LEAST_DISK = 500 * 2**20  # bytes
 TWILIO = "https://api.twilio.com"
 NEEDED = ("broker", "database")
@@ -49,7 +50,7 @@ class ProblemError(Exception):
 @main.command()
 @json_option
 def doctor() -> None:
-    """Check broker, database, clocks, credentials, callbacks, workers and disk.
+    """Check broker, database, clocks, credentials, callbacks, relay, workers and disk.
 
     Exit codes: 0 all well, 1 something is not, 5 broker or database unreachable.
     """
@@ -71,6 +72,7 @@ def examine(ours: Sendcode) -> Iterator[Check]:
     for sender in ours.settings.all_senders():
         yield _check(f"credentials of {sender.name}", partial(_credentials, ours, sender))
     yield _check("callbacks", lambda: _callbacks(ours))
+    yield _check("relay", lambda: _relay(ours))
     yield _check("worker", lambda: _worker(ours))
     yield _check("disk", lambda: _disk(ours))
 
@@ -171,20 +173,39 @@ def _ask(ours: Sendcode, method: str, url: str, **request: Any) -> int:
         raise ProblemError(f"{urlsplit(url).netloc} does not answer ({error.code})") from None
 
 
+def _relay(ours: Sendcode) -> str:
+    """A heartbeat that we did not send: one before us may be an earlier doctor's."""
+    if (took := _heard(ours, _now(), BEATS_WITHIN)) is not None:
+        return f"sent a heartbeat within {took:.1f} s"
+    if ours.standing.beats():
+        return "sends heartbeats, and no worker takes them"
+    raise ProblemError(
+        f"no heartbeat came within {BEATS_WITHIN:g} s: start it with `sendcode relay`"
+    )
+
+
 def _worker(ours: Sendcode) -> str:
     """A heartbeat of our own through the queue."""
     from worker.relay import send_heartbeat
 
     _ = ours.celery
-    began = time.monotonic()
     sent_at = _now()
     send_heartbeat()
-    while time.monotonic() - began < HEARD_WITHIN:
+    if (took := _heard(ours, sent_at, HEARD_WITHIN)) is None:
+        raise ProblemError(f"none took a message within {HEARD_WITHIN:g} s: is one running?")
+    return f"took a message within {took:.1f} s"
+
+
+def _heard(ours: Sendcode, since: int, within: float) -> float | None:
+    """Seconds until a heartbeat came through that was sent at `since` (ms since 1970 UTC) or
+    later; None when none did in time."""
+    began = time.monotonic()
+    while (took := time.monotonic() - began) < within:
         beat: Any = ours.redis.get(HEARTBEAT)
-        if beat and int(beat) >= sent_at:
-            return f"took a message within {time.monotonic() - began:.1f} s"
+        if beat and int(beat) >= since:
+            return took
         time.sleep(0.1)
-    raise ProblemError(f"none took a message within {HEARD_WITHIN:g} s: is one running?")
+    return None
 
 
 def _disk(ours: Sendcode) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from worker.circuits import Circuit
 from worker.operations import Pause
 from worker.presence import Worker
-from worker.standing import QueueStanding
+from worker.standing import QueueStanding, Silent, who_is_silent
 
 
 def queue_line(queue: QueueStanding) -> str:
@@ -25,10 +25,17 @@ def circuit_line(circuit: Circuit) -> str:
     return f"circuit {circuit.sender}/{circuit.channel} {circuit.state}{forced}{failures}"
 
 
-def worker_line(workers: Sequence[Worker], silent: float | None) -> str:
+def worker_line(workers: Sequence[Worker], silent: float | None, beats: int) -> str:
+    """
+    :param silent: seconds since the last heartbeat that came through
+    :param beats: messages that wait in the queue of heartbeats
+    """
     busy, slots = sum(w.busy for w in workers), sum(w.slots for w in workers)
     heard = "not heard of in the last hour" if silent is None else f"last heard {silent:.1f} s ago"
-    return f"worker {heard}; {len(workers)} up, {busy} of {slots} slots busy"
+    line = f"worker {heard}; {len(workers)} up, {busy} of {slots} slots busy"
+    if who_is_silent(silent, workers, beats) is Silent.RELAY:
+        line += "; the relay sends nothing: start it with `sendcode relay`"
+    return line
 
 
 def pause_line(pause: Pause) -> str:

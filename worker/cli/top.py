@@ -51,6 +51,7 @@ def look(ours: Sendcode) -> dict[str, Any]:
         "deliveries": standing.states(RECENT),
         "workers": standing.workers(),
         "worker_silent_seconds": standing.silent_seconds(),
+        "heartbeats_waiting": standing.beats(),
         "circuits": standing.circuits(),
         "failures": ours.failures.groups(FAILING)[:GROUPS],
     }
@@ -74,7 +75,7 @@ def screen(seen: dict[str, Any]) -> RenderableType:
         *(Text(pause_line(pause), style="bold red") for pause in seen["pauses"]),
         queues,
         f"last minute: {states or 'no deliveries'}",
-        worker_line(seen["workers"], seen["worker_silent_seconds"]),
+        worker_line(seen["workers"], seen["worker_silent_seconds"], seen["heartbeats_waiting"]),
         *(circuit_line(circuit) for circuit in seen["circuits"]),
         failures if seen["failures"] else "no failures in the last hour",
     )

@@ -47,11 +47,11 @@ def queues() -> None:
     ours = parts()
     standing, paused = ours.standing, ours.operations.pauses.all()
     found, circuits, workers = standing.queues(), standing.circuits(), standing.workers()
-    silent = standing.silent_seconds()
+    silent, beats = standing.silent_seconds(), standing.beats()
     lines = [pause_line(pause) for pause in paused] + [queue_line(queue) for queue in found]
     lines += [circuit_line(circuit) for circuit in circuits]
     lines += [f"worker {w.name} {w.busy} of {w.slots} slots busy" for w in workers]
-    lines.append(worker_line(workers, silent))
+    lines.append(worker_line(workers, silent, beats))
     output(
         {
             "pauses": [with_times(asdict(pause)) for pause in paused],
