@@ -103,9 +103,7 @@ class Gauges(Collector):
 def families() -> dict[str, GaugeMetricFamily]:
     """Every gauge without samples, by its name without the prefix."""
     every = (
-        _gauge(
-            "queue_depth", "Messages that wait, deliveries due later or held.", "queue", "state"
-        ),
+        _gauge("queue_depth", "Codes that wait, are due later or held.", "queue", "state"),
         _gauge("queue_oldest_age_seconds", "How long the oldest code has waited.", "queue"),
         _gauge("inflight_jobs", "Deliveries that workers hold.", "queue"),
         _gauge("workers_alive", "Worker processes that are up."),

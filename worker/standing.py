@@ -83,10 +83,12 @@ def _queued(held: Held) -> Select[Any]:
         .subquery()
     )
     of = queued.c
+    due = case((and_(of.held == 0, of.next_try_at <= then_ms()), 1), else_=0)
     later = case((and_(of.held == 0, of.next_try_at > then_ms()), 1), else_=0)
     waits_since = case((of.held == 0, of.created_at))
     return select(
         of.queue,
+        func.sum(due).label("due"),
         func.sum(later).label("later"),
         func.min(waits_since).label("since"),
         func.sum(of.held).label("held"),
@@ -97,7 +99,9 @@ def _queued(held: Held) -> Select[Any]:
 class QueueStanding:
     """One queue of the broker.
 
-    :param waiting: messages that wait for a worker
+    :param waiting: deliveries that are due and that no worker has taken, or messages where these
+        are more: a message carries several of a backlog, a backend's own is no delivery yet, and
+        what is due may not be published yet
     :param later: deliveries whose next try is not due yet
     :param in_flight: deliveries that a worker holds
     :param held: deliveries that an operator's pause keeps
@@ -183,7 +187,7 @@ class Standing:
             message = queues.oldest_waiting(self._broker, name)
             since += [message] if message else []
             age = max(0, now - min(since)) / 1000 if since else None
-            waiting = queues.depth(self._broker, name)
+            waiting = max(queues.depth(self._broker, name), int(row.due) if row else 0)
             later = int(row.later) if row else 0
             kept = int(row.held) if row else 0
             found.append(QueueStanding(name, waiting, later, sending.get(name, 0), age, kept))

@@ -21,7 +21,7 @@ from worker.operations import BudgetStanding, Pause
 from worker.operations.budgets import NEARLY
 from worker.operations.scopes import target_of
 from worker.presence import Worker
-from worker.standing import Flow, QueueStanding, Silent, who_is_silent
+from worker.standing import BEATS, Flow, QueueStanding, Silent, who_is_silent
 from worker.wiring import Sendcode
 
 log = structlog.get_logger()
@@ -82,7 +82,8 @@ class Look:
 
     @property
     def waiting(self) -> int:
-        return sum(queue.waiting for queue in self.queues or ())
+        """Codes that wait; what the relay sends itself is none."""
+        return sum(queue.waiting for queue in self.queues or () if queue.name != BEATS)
 
     @property
     def came(self) -> int:

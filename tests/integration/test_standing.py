@@ -76,6 +76,24 @@ def test_the_oldest_code_is_seen_in_an_emptied_broker(parts: Sendcode, service: 
     assert 40 <= age < 60
 
 
+def test_a_backlog_is_counted_by_its_codes(parts: Sendcode, service: Service) -> None:
+    """Codes that share a message, or have none yet, wait all the same, and by their number the
+    time until the queue is empty is told; heartbeats that wait are no codes."""
+    sids = [start(parts, service, f"+4474001234{n:02d}") for n in range(9)]
+    parts.redis.flushdb()
+    parts.publish("sms", sids[:6], 600, 1)
+    change(parts, sids[8], "taken_at = created_at, state = 'accepted'")
+    _ = parts.celery
+    send_heartbeat()
+    look = Looks(lambda: parts).look()
+    (found,) = (queue for queue in look.queues or () if queue.name == "sms")
+    assert (found.waiting, look.waiting) == (8, 8)
+    assert look.drain(found) == 8 * 60
+    for _ in range(9):
+        parts.publish("sms", sids[:1], 600, 1)
+    assert sms(parts).waiting == 10
+
+
 def test_a_code_that_was_put_off_waits(parts: Sendcode, service: Service) -> None:
     """A code whose next try is due later has waited since it was asked for, as whoever sits before
     the form has."""
