@@ -1,7 +1,8 @@
 """How sendcode stands: what waits where and for how long, who works, what came of it. Reads only.
 
 Every look is bounded, so it costs the same on ten rows and on ten million: a partial index holds
-what is under way, sids begin with the time, and no look counts more than `MOST` rows.
+what is under way, sids begin with the time, and no look counts more than `MOST` rows, of what waits
+`MOST` of each queue.
 """
 
 import time
@@ -11,7 +12,21 @@ from enum import StrEnum
 from typing import Any
 
 import redis
-from sqlalchemy import Select, and_, bindparam, case, func, literal, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Subquery,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    select,
+    text,
+    true,
+    union_all,
+)
 
 from worker import presence, queues
 from worker.circuits import Circuit, Circuits
@@ -20,7 +35,7 @@ from worker.holds import Held, Holds
 from worker.models import deliveries, verifications
 from worker.presence import Worker
 from worker.senders import Sender
-from worker.states import QUEUES
+from worker.states import DELIVERY_QUEUES, QUEUES
 
 MOST = 10_000  # rows one look counts; a count of this many means "at least"
 HEARTBEAT = "sendcode:heartbeat"
@@ -50,10 +65,13 @@ _lately = (
 )
 _CAME = case((_lately.c.created_at >= bindparam("from"), 1), else_=0)
 _TAKEN = case((_lately.c.taken_at >= bindparam("from"), 1), else_=0)
+_TAKEN_BEFORE = case((_lately.c.taken_at < bindparam("from"), 1), else_=0)
 _FLOWS = select(
     _lately.c.queue,
     func.sum(_CAME).label("came"),
     func.sum(_TAKEN).label("taken"),
+    func.sum(_TAKEN_BEFORE).label("before"),
+    func.min(_lately.c.created_at).label("oldest"),
     func.count().label("seen"),
 ).group_by(_lately.c.queue)
 _pending = (
@@ -70,29 +88,45 @@ _PENDING = select(func.count()).select_from(_pending)
 
 
 def _queued(held: Held) -> Select[Any]:
-    """What waits, by queue. What is held waits for nobody, so it has no age. What was put off does:
-    whoever asked for it sits before a form, whyever it has not gone out.
+    """What waits, by queue: `MOST` rows of each, so that a flood in one hides no other. What is
+    held waits for nobody, so it has no age. What was put off does: whoever asked for it sits before
+    a form, whyever it has not gone out.
     """
-    is_held = case((held.free(), 0), else_=1) if held.holds else literal(0)
-    # By the end of the code's life: of the codes that wait, those that waited longest come first.
-    queued = (
-        select(_d.queue, _d.created_at, _d.next_try_at, is_held.label("held"))
-        .where(text("deliveries.state = 'queued'"))
-        .order_by(_d.expires_at)
-        .limit(MOST)
-        .subquery()
-    )
-    of = queued.c
+    some = [_waiting(held, _d.queue == queue, _d.hinted_at) for queue in DELIVERY_QUEUES]
+    of = union_all(*(select(one) for one in some)).subquery().c
     due = case((and_(of.held == 0, of.next_try_at <= then_ms()), 1), else_=0)
     later = case((and_(of.held == 0, of.next_try_at > then_ms()), 1), else_=0)
-    waits_since = case((of.held == 0, of.created_at))
     return select(
         of.queue,
         func.sum(due).label("due"),
         func.sum(later).label("later"),
-        func.min(waits_since).label("since"),
+        func.min(case((of.held == 0, of.created_at))).label("since"),
         func.sum(of.held).label("held"),
+        func.count().label("seen"),
     ).group_by(of.queue)
+
+
+def _oldest(held: Held) -> Select[Any]:
+    """Since when the codes wait that end first. Of a queue with more than `MOST` rows these are the
+    oldest, while `_queued` sees those that the broker was told of first.
+    """
+    of = _waiting(held, true(), _d.expires_at).c
+    return (
+        select(of.queue, func.min(of.created_at).label("since"))
+        .where(of.held == 0)
+        .group_by(of.queue)
+    )
+
+
+def _waiting(held: Held, which: ColumnElement[bool], first: ColumnElement[Any]) -> Subquery:
+    is_held = case((held.free(), 0), else_=1) if held.holds else literal(0)
+    return (
+        select(_d.queue, _d.created_at, _d.next_try_at, is_held.label("held"))
+        .where(text("deliveries.state = 'queued'"), which)
+        .order_by(first)
+        .limit(MOST)
+        .subquery()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +139,9 @@ class QueueStanding:
     :param later: deliveries whose next try is not due yet
     :param in_flight: deliveries that a worker holds
     :param held: deliveries that an operator's pause keeps
+    :param at_least: so much is queued that not all was looked at: `waiting`, `later` and `held` may
+        be more
+    :param in_flight_at_least: likewise of what workers hold
     :param oldest_age: seconds since the oldest code that is not held was asked for, or its step of
         a plan came, also where its next try is put off, or since the oldest message was published;
         None when none waits, or when only messages of a backend of its own do, which tell no time
@@ -116,19 +153,24 @@ class QueueStanding:
     in_flight: int
     oldest_age: float | None
     held: int = 0
+    at_least: bool = False
+    in_flight_at_least: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
     """What went through one queue in the last minute.
 
-    :param at_least: so many came that not all were looked at
+    :param at_least: so many came in that minute that not all were looked at
+    :param taken_at_least: what was taken may be more: of the codes that were looked at none was
+        taken before that minute, so older ones may have been taken in it
     """
 
     name: str
     came: int
     taken: int
     at_least: bool
+    taken_at_least: bool = False
 
 
 class Silent(StrEnum):
@@ -179,18 +221,26 @@ class Standing:
         with self._db.statement() as connection:
             now = int(connection.execute(_NOW).scalar_one())
             queued = {row.queue: row for row in connection.execute(_queued(held))}
+            oldest = {row.queue: row.since for row in connection.execute(_oldest(held))}
             sending = {row.queue: row.in_flight for row in connection.execute(_SENDING)}
+        cut = sum(sending.values()) >= MOST
         found = []
         for name in QUEUES:
             row = queued.get(name)
-            since = [row.since] if row and row.since is not None else []
-            message = queues.oldest_waiting(self._broker, name)
-            since += [message] if message else []
-            age = max(0, now - min(since)) / 1000 if since else None
-            waiting = max(queues.depth(self._broker, name), int(row.due) if row else 0)
-            later = int(row.later) if row else 0
-            kept = int(row.held) if row else 0
-            found.append(QueueStanding(name, waiting, later, sending.get(name, 0), age, kept))
+            since = (row and row.since, oldest.get(name), queues.oldest_waiting(self._broker, name))
+            waits_since = min((at for at in since if at), default=None)
+            found.append(
+                QueueStanding(
+                    name,
+                    max(queues.depth(self._broker, name), int(row.due) if row else 0),
+                    int(row.later) if row else 0,
+                    sending.get(name, 0),
+                    None if waits_since is None else max(0, now - waits_since) / 1000,
+                    held=int(row.held) if row else 0,
+                    at_least=row is not None and row.seen >= MOST,
+                    in_flight_at_least=cut,
+                )
+            )
         return found
 
     def flows(self) -> dict[str, Flow]:
@@ -204,7 +254,8 @@ class Standing:
             span = {"since": f"VL{now - 900_000:012x}", "from": now - 60_000}
             rows = connection.execute(_FLOWS, span).all()
         full = sum(row.seen for row in rows) >= MOST
-        return {row.queue: Flow(row.queue, int(row.came), int(row.taken), full) for row in rows}
+        cut = full and min(row.oldest for row in rows) > span["from"]
+        return {row.queue: _flow(row, full, cut) for row in rows}
 
     def silent_seconds(self) -> float | None:
         """Seconds since the last heartbeat that a worker took from the queue was sent; None when
@@ -261,3 +312,13 @@ class Standing:
         """
         with self._db.statement() as connection:
             return int(connection.execute(_PENDING).scalar_one())
+
+
+def _flow(row: Row[Any], full: bool, cut: bool) -> Flow:
+    """
+    :param full: older deliveries of the last quarter of an hour were not looked at
+    :param cut: nor were some of the last minute
+    """
+    came, taken = int(row.came), int(row.taken)
+    waited = row.seen > came and not row.before
+    return Flow(row.queue, came, taken, at_least=cut, taken_at_least=cut or (full and waited))

@@ -86,6 +86,10 @@ class Look:
         return sum(queue.waiting for queue in self.queues or () if queue.name != BEATS)
 
     @property
+    def waiting_at_least(self) -> bool:
+        return any(queue.at_least for queue in self.queues or ())
+
+    @property
     def came(self) -> int:
         return sum(flow.came for flow in (self.flows or {}).values())
 
@@ -96,6 +100,10 @@ class Look:
     @property
     def at_least(self) -> bool:
         return any(flow.at_least for flow in (self.flows or {}).values())
+
+    @property
+    def taken_at_least(self) -> bool:
+        return any(flow.taken_at_least for flow in (self.flows or {}).values())
 
     @property
     def who_is_silent(self) -> Silent | None:

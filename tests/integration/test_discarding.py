@@ -71,7 +71,7 @@ def test_a_queue_is_dropped(parts: Sendcode, service: Service) -> None:
     call = start(parts, service, AMERICAN, channel=Channel.CALL).deliveries[0].sid
     act = parts.operations.discarding
     told = act.queue(ANN, "sms", "all", "a trial", dry_run=True)
-    assert (told.result, told.after) == ("would", {"which": "all", "total": 3})
+    assert (told.result, told.after) == ("would", {"which": "all", "total": 3, "more": False})
     assert act.queue(ANN, "sms", "expired", "why").result == "unchanged"
     done = act.queue(ANN, "sms", "all", "an attack")
     assert (done.result, done.after) == ("done", {"which": "all", "total": 3, "more": False})

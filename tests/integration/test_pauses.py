@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import event, text
 
+from api_stub.console.pages import templates
 from tests.helpers import at_once, count, delivery, let_time_pass, waiting
 from tests.integration.conftest import ACCOUNT
 from tests.integration.operating import (
@@ -21,6 +22,8 @@ from tests.integration.operating import (
 from tests.standin import Standin
 from worker import holds as holds_module
 from worker.errors import InvalidParameterError, PausedError
+from worker.operations import discarding as discarding_module
+from worker.operations import pauses as pauses_module
 from worker.plan import read_plan
 from worker.services import Service
 from worker.states import Channel
@@ -265,6 +268,32 @@ def test_a_country_that_is_none_is_told_what_to_write(parts: Sendcode) -> None:
     for kind, words in (("country", "an ISO 3166 code, such as GB"), ("queue", "one of: sms")):
         with pytest.raises(InvalidParameterError, match=words):
             parts.operations.pauses.pause(ANN, kind, "England", "why", None)
+
+
+def test_a_count_that_was_cut_says_so(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where as many are kept, may go out or are dropped as are counted at most, the pages say that
+    there may be more; below that they do not."""
+    for to in (BRITISH, AMERICAN):
+        delivery_of(parts, service, to)
+    act, drop = parts.operations.pauses, parts.operations.discarding
+
+    def told() -> str:
+        page = templates.get_template("parts/outcome.html")
+        dry = (
+            act.pause(ANN, "queue", "sms", "why", dry_run=True),
+            act.resume(ANN, "channel", "sms", "why", dry_run=True),
+            drop.queue(ANN, "sms", "all", "why", dry_run=True),
+        )
+        return "".join(page.render(outcome=one) for one in dry)
+
+    pause(parts, *CHANNEL)
+    whole = ("2 codes that wait are kept", "2 kept codes may go out", "2 deliveries match")
+    assert all(words in told() for words in whole)
+    for module in (pauses_module, discarding_module):
+        monkeypatch.setattr(module, "MOST", 2)
+    assert all(words.replace("2", "2+") in told() for words in whole)
 
 
 def test_what_is_held_is_no_wait(parts: Sendcode, service: Service) -> None:

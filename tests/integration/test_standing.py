@@ -17,7 +17,7 @@ from tests.integration.operating import make_relay
 from worker import presence, standing
 from worker.circuits import OPENS_AT
 from worker.cli import doctor
-from worker.cli.lines import worker_line
+from worker.cli.lines import queue_line, worker_line
 from worker.holds import NOTHING_HELD
 from worker.plan import read_plan
 from worker.relay import send_heartbeat
@@ -123,14 +123,19 @@ def test_a_step_of_a_plan_waits_from_when_it_is_due(parts: Sendcode) -> None:
 def test_the_index_serves_the_queues(parts: Sendcode) -> None:
     """What waits is read from the index of what is queued, not from the table."""
     explain = "EXPLAIN QUERY PLAN " if parts.db.dialect == "sqlite" else "EXPLAIN "
-    statement = standing._queued(NOTHING_HELD).compile(
-        parts.db.engine, compile_kwargs={"literal_binds": True}
-    )
+    plans = []
     with parts.db.begin() as connection:
         if parts.db.dialect == "postgresql":
             connection.execute(text("SET LOCAL enable_seqscan = off"))
-        plan = connection.exec_driver_sql(f"{explain}{statement}".replace("%", "%%")).all()
-    assert "ix_deliveries_overdue" in str(plan)
+            connection.execute(text("SET LOCAL enable_sort = off"))
+        for look in (standing._queued, standing._oldest):
+            literal = {"literal_binds": True}
+            statement = look(NOTHING_HELD).compile(parts.db.engine, compile_kwargs=literal)
+            found = connection.exec_driver_sql(f"{explain}{statement}".replace("%", "%%"))
+            plans.append(str(found.all()))
+    queued, oldest = plans
+    assert queued.count("ix_deliveries_due") == 4
+    assert "ix_deliveries_overdue" in oldest
 
 
 def test_the_oldest_message_is_seen_without_its_row(parts: Sendcode, service: Service) -> None:
@@ -158,9 +163,58 @@ def test_no_look_counts_more_than_its_bound(
     look = parts.standing
     look.queues(), look.states(3600), look.pending()
     tables = [s for s in read if "FROM deliveries" in s or "FROM verifications" in s]
-    assert len(tables) == 4
+    assert len(tables) == 5
     assert all("LIMIT" in statement for statement in tables)
     assert standing.MOST <= 10_000
+
+
+def test_a_flood_hides_no_other_queue(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows one queue has, another's are counted and its oldest is seen; of the flood
+    the oldest is seen too, whenever the broker was told of it, and its numbers say "at least"."""
+    flood = [start(parts, service, f"+4474001234{n:02d}") for n in range(5)]
+    call = parts.verifications.start(ACCOUNT, Start(service.sid, NUMBER, Channel.CALL))
+    let_time_pass(parts, 40)
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE deliveries SET hinted_at = created_at"))
+    change(parts, call.deliveries[-1].sid, "expires_at = expires_at + 60000")
+    change(
+        parts,
+        flood[-1],
+        "hinted_at = hinted_at + 30000, created_at = created_at - 50000,"
+        " expires_at = expires_at - 50000",
+    )
+    parts.redis.flushdb()
+    monkeypatch.setattr(standing, "MOST", 3)
+    look = Looks(lambda: parts).look()
+    found = {queue.name: queue for queue in look.queues or ()}
+    assert (found["call"].waiting, found["call"].at_least) == (1, False)
+    assert 40 <= (found["call"].oldest_age or 0) < 70
+    assert (found["sms"].waiting, found["sms"].at_least) == (3, True)
+    assert 90 <= (found["sms"].oldest_age or 0) < 120
+    assert (queue_line(found["sms"])[:20], queue_line(found["call"])[:19]) == (
+        "sms       3+ waiting",
+        "call      1 waiting",
+    )
+    page = templates.get_template("parts/queues.html").render(look=look)
+    assert page.count('<td class="n">3+</td>') == 1
+    assert page.count("0+") == 2  # due later, and taken of what came more than a minute ago
+    assert "4+ waiting" in templates.get_template("parts/tiles.html").render(look=look)
+
+
+def test_a_flood_in_flight_is_at_least(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What workers hold says "at least" where the look has reached its bound, and only there."""
+    sids = [start(parts, service, f"+4474001234{n:02d}") for n in range(3)]
+    for sid in sids:
+        change(parts, sid, "state = 'sending'")
+    page = templates.get_template("parts/queues.html")
+    assert "3+" not in page.render(look=Looks(lambda: parts).look())
+    monkeypatch.setattr(standing, "MOST", 3)
+    assert "3+" in page.render(look=Looks(lambda: parts).look())
+    assert "3+ in flight" in queue_line(sms(parts))
 
 
 def test_old_deliveries_are_not_counted_as_recent(parts: Sendcode, service: Service) -> None:
@@ -282,3 +336,27 @@ def test_flows_of_the_last_minute(parts: Sendcode, service: Service) -> None:
         connection.execute(text(old), {"sid": second})
     flow = parts.standing.flows()["sms"]
     assert (flow.came, flow.taken, flow.at_least) == (1, 1, False)
+
+
+def test_only_what_was_cut_says_at_least(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A minute of which every code was looked at is told exactly, also where older ones were not;
+    what was taken may be more where only codes that waited for long were taken in it."""
+    first, second = (start(parts, service, f"+44740012345{n}") for n in range(2))
+    monkeypatch.setattr(standing, "MOST", 2)
+    page = templates.get_template("parts/tiles.html")
+
+    def flow() -> tuple[int, int, bool, bool]:
+        one = parts.standing.flows()["sms"]
+        return one.came, one.taken, one.at_least, one.taken_at_least
+
+    assert flow() == (2, 0, True, True)
+    change(parts, first, "created_at = created_at - 90000")
+    change(parts, first, "taken_at = created_at + 5")
+    change(parts, second, "taken_at = created_at + 5")
+    assert flow() == (1, 1, False, False)
+    assert "≥" not in page.render(look=Looks(lambda: parts).look())
+    change(parts, first, "taken_at = created_at + 89000")
+    assert flow() == (1, 2, False, True)
+    assert "≥ 2 <small>out" in page.render(look=Looks(lambda: parts).look())

@@ -11,11 +11,12 @@ from worker.standing import QueueStanding, Silent, who_is_silent
 
 
 def queue_line(queue: QueueStanding) -> str:
-    facts = [f"{queue.waiting} waiting"]
+    more, flying = "+" if queue.at_least else "", "+" if queue.in_flight_at_least else ""
+    facts = [f"{queue.waiting}{more} waiting"]
     facts += [f"oldest {queue.oldest_age:.1f} s"] if queue.oldest_age is not None else []
-    facts += [f"{queue.later} due later"] if queue.later else []
-    facts += [f"{queue.in_flight} in flight"] if queue.in_flight else []
-    facts += [f"{queue.held} held"] if queue.held else []
+    facts += [f"{queue.later}{more} due later"] if queue.later else []
+    facts += [f"{queue.in_flight}{flying} in flight"] if queue.in_flight else []
+    facts += [f"{queue.held}{more} held"] if queue.held else []
     return f"{queue.name:<9} {', '.join(facts)}"
 
 

@@ -123,7 +123,7 @@ class Discarding:
             if dry_run:
                 counted = select(func.count()).select_from(wanted.subquery())
                 found = int(connection.execute(counted).scalar_one())
-                after: dict[str, Any] = {"which": which, "total": found}
+                after: dict[str, Any] = {"which": which, "total": found, "more": found == MOST}
                 return Outcome("discard.queue", target, Result.WOULD, after=after)
             sids = list(connection.execute(wanted.with_for_update(skip_locked=True)).scalars())
             dropped = [

@@ -93,7 +93,7 @@ class Pauses:
         after: dict[str, Any] = {"reason": reason, "seconds": until}
         with self._db.begin() as connection:
             before = _find(connection, kind, name)
-            after["held"] = _held_by(connection, kind, name)
+            after |= _held_by(connection, kind, name)
             if not dry_run:
                 self._set(connection, by, kind, name, reason, until)
                 write_down(connection, by, "pause.set", f"{kind} {name}", reason, before, after)
@@ -118,7 +118,7 @@ class Pauses:
             before = _find(connection, kind, name)
             if before is None:
                 return Outcome("pause.clear", target, Result.UNCHANGED)
-            before["held"] = _held_by(connection, kind, name)
+            before |= _held_by(connection, kind, name)
             if not dry_run:
                 connection.execute(delete(pauses).where(*_THIS), {"b_kind": kind, "b_name": name})
                 write_down(connection, by, "pause.clear", target, reason, before)
@@ -195,8 +195,9 @@ def _find(connection: Connection, kind: str, name: str) -> dict[str, Any] | None
     return None if row is None else dict(row)
 
 
-def _held_by(connection: Connection, kind: str, name: str) -> int:
-    """How many queued deliveries this pause concerns, counted up to `MOST`."""
+def _held_by(connection: Connection, kind: str, name: str) -> dict[str, Any]:
+    """How many queued deliveries this pause concerns, counted up to `MOST`; with `more` where that
+    many were found."""
     queued = select(_d.sid).where(_QUEUED, _d.expires_at > then_ms())
     if kind == PauseKind.COUNTRY:
         queued = queued.join(verifications, _v.sid == _d.verification_sid).where(_v.country == name)
@@ -204,4 +205,5 @@ def _held_by(connection: Connection, kind: str, name: str) -> int:
         column = {"queue": _d.queue, "channel": _d.channel, "sender": _d.sender}[kind]
         queued = queued.where(column == name)
     found = queued.limit(MOST).subquery()
-    return int(connection.execute(select(func.count()).select_from(found)).scalar_one())
+    held = int(connection.execute(select(func.count()).select_from(found)).scalar_one())
+    return {"held": held} | ({"more": True} if held >= MOST else {})
