@@ -154,6 +154,13 @@ class Holds:
             self._read()
             return self._held
 
+    def channels_of(self, sender: str) -> tuple[list[Channel], list[Channel]]:
+        """The channels of a sender that no other one serves now, and those that another does."""
+        paused = self.now().senders | {sender}
+        others = {c for one in self._senders if one.name not in paused for c in one.channels}
+        own = {c for one in self._senders if one.name == sender for c in one.channels}
+        return sorted(own - others), sorted(own & others)
+
     def is_blocked_by_prefix(self, account_sid: str, number: str) -> bool:
         """Whether a blocked prefix is this number's, which is not on the account's safe list.
 

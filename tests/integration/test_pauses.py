@@ -183,6 +183,43 @@ def test_a_paused_sender_is_passed_over(
         start(parts, service, AMERICAN)
 
 
+def test_pausing_a_sender_tells_what_it_keeps(
+    make_parts: Callable[..., Sendcode], provider: Standin
+) -> None:
+    """Codes that no worker has taken yet are kept where no other sender serves their channel; where
+    one does, it takes over."""
+    account = {"account_sid": "AC" + "1" * 32, "auth_token": "provider-token"}
+    senders = [
+        {"name": "one", "from": "+12025550101", **account},
+        {"name": "two", "from": "+12025550102", "channels": ["sms"], **account},
+    ]
+    none = {"twilio_account_sid": "", "twilio_auth_token": "", "twilio_from": ""}
+    parts = make_parts(senders=json.dumps(senders), **none)
+    service = parts.services.create(ACCOUNT, "Example")
+    delivery_of(parts, service)
+    delivery_of(parts, service, AMERICAN)
+    delivery_of(parts, service, AMERICAN, channel=Channel.CALL)
+    act, page = parts.operations.pauses, templates.get_template("parts/outcome.html")
+
+    def told(name: str) -> tuple[str, dict[str, object]]:
+        one = act.pause(ANN, "sender", name, "why", dry_run=True)
+        return page.render(outcome=one), one.after or {}
+
+    text_of_one, one = told("one")
+    text_of_two, two = told("two")
+    assert (one["held"], one["others_take_over"]) == (1, "sms")
+    assert "1 code that waits is kept. Other senders take over: sms." in text_of_one
+    assert (two["held"], two["others_take_over"]) == (0, "sms")
+    assert "No code waits" not in text_of_two
+    pause(parts, "sender", "two")
+    text_of_one, one = told("one")
+    assert (one["held"], "others_take_over" in one) == (3, False)
+    assert "3 codes that wait are kept." in text_of_one
+    pause(parts, "sender", "one")
+    back = act.resume(ANN, "sender", "two", "why", dry_run=True)
+    assert (back.before or {})["held"] == 2
+
+
 @pytest.mark.kills("pause-never-ends")
 def test_it_ends_by_itself(parts: Sendcode, service: Service) -> None:
     """After its time nothing is held any more; the relay writes down that it ended."""

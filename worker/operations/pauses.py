@@ -6,7 +6,7 @@ from typing import Any
 
 import phonenumbers
 import structlog
-from sqlalchemy import Connection, bindparam, delete, func, null, or_, select, text, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, null, or_, select, text, update
 
 from worker import phone
 from worker.audit import Operator, clean_reason, write_down
@@ -93,7 +93,7 @@ class Pauses:
         after: dict[str, Any] = {"reason": reason, "seconds": until}
         with self._db.begin() as connection:
             before = _find(connection, kind, name)
-            after |= _held_by(connection, kind, name)
+            after |= self._held_by(connection, kind, name)
             if not dry_run:
                 self._set(connection, by, kind, name, reason, until)
                 write_down(connection, by, "pause.set", f"{kind} {name}", reason, before, after)
@@ -118,7 +118,7 @@ class Pauses:
             before = _find(connection, kind, name)
             if before is None:
                 return Outcome("pause.clear", target, Result.UNCHANGED)
-            before |= _held_by(connection, kind, name)
+            before |= self._held_by(connection, kind, name)
             if not dry_run:
                 connection.execute(delete(pauses).where(*_THIS), {"b_kind": kind, "b_name": name})
                 write_down(connection, by, "pause.clear", target, reason, before)
@@ -177,6 +177,21 @@ class Pauses:
             statement.on_conflict_do_update(index_elements=["kind", "name"], set_=values)
         )
 
+    def _held_by(self, connection: Connection, kind: str, name: str) -> dict[str, Any]:
+        """How many queued deliveries this pause concerns. A sender's are those of the channels that
+        no other sender serves: which one takes a delivery is decided when it is taken.
+        """
+        queued = select(_d.sid).where(_QUEUED, _d.expires_at > then_ms())
+        if kind == PauseKind.SENDER:
+            alone, shared = self._holds.channels_of(name)
+            held = _count(connection, queued.where(_d.channel.in_(alone))) if alone else {"held": 0}
+            return held | ({"others_take_over": ", ".join(shared)} if shared else {})
+        if kind == PauseKind.COUNTRY:
+            there = queued.join(verifications, _v.sid == _d.verification_sid)
+            return _count(connection, there.where(_v.country == name))
+        column = _d.queue if kind == PauseKind.QUEUE else _d.channel
+        return _count(connection, queued.where(column == name))
+
     def _let_plans_go_on(self, channels: Collection[str]) -> None:
         if channels:
             with self._db.statement() as connection:
@@ -195,15 +210,8 @@ def _find(connection: Connection, kind: str, name: str) -> dict[str, Any] | None
     return None if row is None else dict(row)
 
 
-def _held_by(connection: Connection, kind: str, name: str) -> dict[str, Any]:
-    """How many queued deliveries this pause concerns, counted up to `MOST`; with `more` where that
-    many were found."""
-    queued = select(_d.sid).where(_QUEUED, _d.expires_at > then_ms())
-    if kind == PauseKind.COUNTRY:
-        queued = queued.join(verifications, _v.sid == _d.verification_sid).where(_v.country == name)
-    else:
-        column = {"queue": _d.queue, "channel": _d.channel, "sender": _d.sender}[kind]
-        queued = queued.where(column == name)
+def _count(connection: Connection, queued: Select[Any]) -> dict[str, Any]:
+    """How many there are, up to `MOST`; with `more` where that many were found."""
     found = queued.limit(MOST).subquery()
     held = int(connection.execute(select(func.count()).select_from(found)).scalar_one())
     return {"held": held} | ({"more": True} if held >= MOST else {})
