@@ -1,11 +1,14 @@
 """How everything stands, on both databases and a real Valkey."""
 
+import re
 import time
 from typing import Any
 
 import pytest
 import redis
+from click.testing import CliRunner
 from fastapi.testclient import TestClient
+from rich.console import Console
 from sqlalchemy import text
 
 from api_stub.app import create_app
@@ -13,10 +16,10 @@ from api_stub.console.looks import Looks
 from api_stub.console.pages import templates
 from tests.helpers import let_time_pass
 from tests.integration.conftest import ACCOUNT, NUMBER
-from tests.integration.operating import make_relay
+from tests.integration.operating import ANN, make_relay
 from worker import presence, standing
 from worker.circuits import OPENS_AT
-from worker.cli import doctor
+from worker.cli import doctor, main, top
 from worker.cli.lines import queue_line, worker_line
 from worker.holds import NOTHING_HELD
 from worker.plan import read_plan
@@ -360,3 +363,45 @@ def test_only_what_was_cut_says_at_least(
     change(parts, first, "taken_at = created_at + 89000")
     assert flow() == (1, 2, False, True)
     assert "≥ 2 <small>out" in page.render(look=Looks(lambda: parts).look())
+
+
+def without(parts: Sendcode, *away: str) -> Sendcode:
+    """The same installation, as it looks while broker or database does not answer."""
+    urls = {
+        "broker_url": type(parts.settings.broker_url)("redis://127.0.0.1:1/0"),
+        "database_url": "postgresql+psycopg://nobody@127.0.0.1:1/none",
+    }
+    return Sendcode(parts.settings.model_copy(update={name: urls[name] for name in away}))
+
+
+def shown(seen: dict[str, Any]) -> str:
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(top.screen(seen))
+    return captured.get()
+
+
+def test_top_goes_on_while_a_part_is_away(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What broker or database does not answer for says so, and the rest is shown; where nothing
+    answers the live screen looks again, and `--once` ends with 5."""
+    start(parts, service)
+    presence.announce(parts.redis, "one@host", 32, 3)
+    parts.operations.pauses.pause(ANN, "country", "GB", "a drill")
+    whole = shown(top.look(parts))
+    assert "no answer" not in whole
+    assert re.search(r"sms +│ 1 +│ 0 +│ 0 +│ 1 ", whole)  # waiting, due later, in flight, held
+    broker_away = shown(top.look(without(parts, "broker_url")))
+    assert "last minute: queued 1" in broker_away
+    assert "PAUSED country GB" in broker_away
+    for part in ("queues", "workers", "circuits"):
+        assert f"{part}: no answer" in broker_away
+    database_away = shown(top.look(without(parts, "database_url")))
+    assert "1 up, 3 of 32 slots busy" in database_away
+    for part in ("pauses", "queues", "last minute", "failures"):
+        assert f"{part}: no answer" in database_away
+    nothing = without(parts, "broker_url", "database_url")
+    assert "looking again" in str(top._screen_now(nothing))
+    monkeypatch.setattr(top, "parts", lambda: nothing)
+    assert CliRunner().invoke(main, ["top", "--once"]).exit_code == 5
