@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import Integer, bindparam, func, select, text
 
 from worker.db import Database, now_ms
 from worker.models import deliveries, verifications
 from worker.providers.twilio_errors import KINDS, MEANINGS
 from worker.states import ErrorKind
 
-MOST = 10_000  # the newest failures of the window that are looked at
+MOST = 10_000  # the newest failures of the window that are looked at …
+MOST_OF_SOME = 50_000  # … and where those of one country or channel are looked for among them
 GROUPS = 50
 PARTS = 24  # of the window, for the trend
 SAMPLES = 3
@@ -25,9 +26,10 @@ _newest = (
         _d.sid >= bindparam("since"),
     )
     .order_by(_d.sid.desc())
-    .limit(MOST)
+    .limit(bindparam("most", type_=Integer()))
     .subquery("newest")
 )
+_LOOKED_AT = select(func.count()).select_from(_newest)
 _n = _newest.c
 _CODE = func.coalesce(_n.error_code, _n.state)
 _PART = (_n.created_at - bindparam("began")) // bindparam("part")
@@ -94,7 +96,7 @@ class Group:
     """Failures of one code, channel and country. Times are ms since 1970 UTC.
 
     :param code: the provider's code, or our word
-    :param share: of all failures that were looked at
+    :param share: of all failures that were found
     :param sample: the newest one's sid (`VL…`)
     :param samples: up to `SAMPLES` from all over the window, the newest first
     :param trend: how many in each of `PARTS` equal parts of the window, the oldest first
@@ -114,26 +116,57 @@ class Group:
     next_step: str
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found among the newest failures of a window.
+
+    :param groups: the `GROUPS` largest, the largest first
+    :param total: failures in all groups
+    :param looked_at: failures of any country and channel that were looked at
+    :param at_least: there may be more, older than those that were looked at
+    """
+
+    groups: list[Group]
+    total: int
+    looked_at: int
+    at_least: bool
+
+
 class Failures:
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def groups(self, within: int) -> list[Group]:
-        """The groups of the last `within` seconds, the largest first.
+        """The groups of the last `within` seconds, as `look` finds them."""
+        return self.look(within).groups
 
+    def look(self, within: int, country: str = "", channel: str = "") -> Found:
+        """What failed in the last `within` seconds.
+
+        :param country: that one alone, as a share of its own
+        :param channel: as `country`
         :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
         """
+        wanted = [(_v.country, country), (_n.channel, channel)]
+        chosen = [column == value for column, value in wanted if value]
+        most = MOST_OF_SOME if chosen else MOST
         with self._db.statement() as connection:
             now = int(connection.execute(select(now_ms())).scalar_one())
             began = now - within * 1000
-            span = {"since": f"VL{began:012x}", "began": began, "part": within * 1000 // PARTS}
-            rows = connection.execute(_PARTS, span).mappings().all()
+            span: dict[str, Any] = {"since": f"VL{began:012x}", "most": most}
+            looked_at = int(connection.execute(_LOOKED_AT, span).scalar_one())
+            span |= {"began": began, "part": within * 1000 // PARTS}
+            rows = connection.execute(_PARTS.where(*chosen), span).mappings().all()
         total = sum(row["count"] for row in rows)
-        grouped: dict[tuple[str, str, str], list[Mapping[Any, Any]]] = defaultdict(list)
-        for row in rows:
-            grouped[row["code"], row["channel"], row["country"]].append(row)
-        groups = [_group(*what, parts, total) for what, parts in grouped.items()]
-        return sorted(groups, key=lambda group: (-group.count, group.sample))[:GROUPS]
+        return Found(_grouped(rows, total), total, looked_at, looked_at >= most)
+
+
+def _grouped(rows: Sequence[Mapping[Any, Any]], total: int) -> list[Group]:
+    grouped: dict[tuple[str, str, str], list[Mapping[Any, Any]]] = defaultdict(list)
+    for row in rows:
+        grouped[row["code"], row["channel"], row["country"]].append(row)
+    groups = [_group(*what, parts, total) for what, parts in grouped.items()]
+    return sorted(groups, key=lambda group: (-group.count, group.sample))[:GROUPS]
 
 
 def _group(

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from api_stub.console.guard import Viewer, parts_of
 from api_stub.console.pages import page
 from worker.errors import NotFoundError
-from worker.failures import MOST, Group
+from worker.failures import Group
 
 router = APIRouter()
 SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800}
@@ -19,15 +19,10 @@ def show(
     request: Request, session: Viewer, since: str = USUAL, country: str = "", channel: str = ""
 ) -> Response:
     span = since if since in SPANS else USUAL
-    groups = [
-        group
-        for group in request.app.state.looks.groups(SPANS[span])
-        if country in ("", group.country) and channel in ("", group.channel)
-    ]
-    total = sum(group.count for group in groups)
+    found = request.app.state.looks.failures(SPANS[span], country, channel)
     return page(
-        request, "failures.html", current="failures", groups=groups, span=span, spans=list(SPANS),
-        total=total, at_least=total >= MOST, country_filter=country, channel_filter=channel,
+        request, "failures.html", current="failures", found=found, span=span, spans=list(SPANS),
+        country_filter=country, channel_filter=channel,
     )  # fmt: skip
 
 
@@ -37,7 +32,8 @@ def group(
 ) -> Response:
     """One group: why, since when, examples, and what can be done about it."""
     span = since if since in SPANS else USUAL
-    found = _find(request.app.state.looks.groups(SPANS[span]), code, channel, country)
+    there = request.app.state.looks.failures(SPANS[span], country, channel).groups
+    found = _find(there, code, channel, country)
     return page(
         request, "group.html", current="failures", group=found, span=span, seconds=SPANS[span],
         traces=_traces(request, found.samples),

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api_stub.console.countries import name_of
 from worker.circuits import Circuit, CircuitState
-from worker.failures import Group
+from worker.failures import Found, Group
 from worker.gauges import AWAY
 from worker.minutes import Counts
 from worker.operations import BudgetStanding, Pause
@@ -136,7 +136,7 @@ class Looks:
         self._last: Look | None = None
         self._changed = float("-inf")
         self._grouping = threading.Lock()
-        self._groups: dict[int, tuple[float, list[Group]]] = {}
+        self._found: dict[tuple[int, str, str], tuple[float, Found]] = {}
 
     def look(self, fresh: bool = False) -> Look:
         """The present look, made anew when it is too old.
@@ -168,17 +168,20 @@ class Looks:
             return None, float("inf")
         return last, time.monotonic() - last.at
 
-    def groups(self, within: int) -> list[Group]:
+    def failures(self, within: int, country: str = "", channel: str = "") -> Found:
         """Failures of the last `within` seconds, no older than `GROUPED` seconds.
 
+        :param country: that one's alone; as `channel`
         :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
         """
+        key = (within, country, channel)
         with self._grouping:
-            at, found = self._groups.get(within, (float("-inf"), []))
-            if time.monotonic() - at >= GROUPED:
-                found = self._parts().failures.groups(within)
-                self._groups[within] = time.monotonic(), found
-            return found
+            now = time.monotonic()
+            self._found = {k: v for k, v in self._found.items() if now - v[0] < GROUPED}
+            if key not in self._found:
+                found = self._parts().failures.look(*key)
+                self._found[key] = time.monotonic(), found
+            return self._found[key][1]
 
     def _made(self) -> Look:
         ours, look = self._parts(), Look(time.monotonic())
@@ -192,7 +195,7 @@ class Looks:
         look.handoffs = _read(lambda: minutes.total(HANDOFFS))
         look.decided = _read(lambda: minutes.total(*CONVERSION))
         look.counted_at = _read(minutes.counted_at)
-        look.groups = _read(lambda: self.groups(RECENT)[:WORST])
+        look.groups = _read(lambda: self.failures(RECENT).groups[:WORST])
         look.pauses = _read(ours.operations.pauses.all)
         look.budgets = _read(ours.operations.budgets.all)
         look.concerns = concerns(look)

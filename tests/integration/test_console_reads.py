@@ -3,12 +3,15 @@
 import csv
 import re
 
+import pytest
 from fastapi.testclient import TestClient
 
+from tests.integration.conftest import ACCOUNT
 from tests.integration.test_console import PAGES, ann, door, failed, post
 from tests.integration.test_console_actions import confirm, olga
 from tests.integration.test_records import set_to, start
 from tests.pages import Page
+from worker import failures
 from worker.services import Service
 from worker.wiring import Sendcode
 
@@ -85,6 +88,28 @@ def test_filters_stand_in_the_address(ann: TestClient, parts: Sendcode, service:
     none = ann.get("/console/requests.csv?country=FR").text
     assert none.startswith("created_at,")
     assert none.count("\n") == 1
+
+
+def test_failures_of_a_country_are_found_behind_others(
+    ann: TestClient, parts: Sendcode, failed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A country's page shows what failed there, and so does its group's, however much failed
+    elsewhere since; where not all was looked at, it says so and not that nothing failed."""
+    monkeypatch.setattr(failures, "MOST", 2)
+    monkeypatch.setattr(failures, "GROUPS", 1)
+    service = parts.services.create(ACCOUNT, "Other")
+    for last in range(3):
+        set_to(parts, start(parts, service, f"+44740012345{last}"), state="undelivered")
+    assert "The newest 2 failures of the last 24h" in ann.get("/console/failures").text
+    there = Page(ann.get("/console/failures?country=FR&channel=sms").text)
+    assert "1 failures of the last 24h" in there.text
+    assert failed in ann.get(there.link("1 × 21408 by sms to France")).text
+    text = ann.get("/console/failures?country=DE").text
+    assert "Nothing failed in Germany in the last 24h" in text
+    monkeypatch.setattr(failures, "MOST_OF_SOME", 3)
+    text = ann.get("/console/failures?country=FR&since=7d").text
+    assert "Nothing failed" not in text
+    assert "Nothing in France among the newest 3 failures of the last 7d" in text
 
 
 def test_limits_tell_what_neighbours_used(

@@ -67,17 +67,45 @@ def test_old_failures_are_not_in_the_window(parts: Sendcode, service: Service) -
     assert [group.sample for group in parts.failures.groups(8000)] == [old]
 
 
-def test_the_index_serves_the_failures(parts: Sendcode) -> None:
-    """Both databases read failures from their own index, not from the table."""
+@pytest.mark.parametrize("some", [(), (failures._v.country == "FR",)])
+def test_the_index_serves_the_failures(parts: Sendcode, some: tuple[Any, ...]) -> None:
+    """Both databases read failures from their own index, not from the table, and a bounded number
+    of them whatever is looked for."""
     explain = "EXPLAIN QUERY PLAN " if parts.db.dialect == "sqlite" else "EXPLAIN "
-    statement = failures._PARTS.params(since="VL0", began=0, part=1).compile(
-        parts.db.engine, compile_kwargs={"literal_binds": True}
-    )
+    statement = failures._PARTS.where(*some).params(since="VL0", began=0, part=1, most=7)
+    compiled = statement.compile(parts.db.engine, compile_kwargs={"literal_binds": True})
     with parts.db.begin() as connection:
         if parts.db.dialect == "postgresql":
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-        plan = connection.exec_driver_sql(f"{explain}{statement}".replace("%", "%%")).all()
-    assert "ix_deliveries_failed" in str(plan)
+        rows = connection.exec_driver_sql(f"{explain}{compiled}".replace("%", "%%")).all()
+    plan = str(rows)
+    assert "ix_deliveries_failed" in plan
+    if parts.db.dialect == "postgresql":
+        join, limit = plan.index("Nested Loop"), plan.index("Limit")
+        assert join < limit < plan.index("ix_deliveries_failed"), "what is joined is bounded"
+
+
+def test_a_country_is_found_behind_another(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Failures of one country or channel are found however many fail elsewhere, up to a bound
+    that is told."""
+    monkeypatch.setattr(failures, "MOST", 2)
+    monkeypatch.setattr(failures, "GROUPS", 1)
+    french = start(parts, service, FRENCH, Channel.CALL)
+    british = [start(parts, service, f"+4474001234{n}") for n in range(50, 53)]
+    for sid in (french, *british):
+        set_to(parts, sid, state="failed", error_code="21408")
+    everywhere = parts.failures.look(3600)
+    assert (everywhere.total, everywhere.looked_at, everywhere.at_least) == (2, 2, True)
+    for there in ({"country": "FR"}, {"channel": "call"}, {"country": "FR", "channel": "call"}):
+        found = parts.failures.look(3600, **there)
+        assert [group.sample for group in found.groups] == [french]
+        assert (found.total, found.groups[0].share, found.at_least) == (1, 1.0, False)
+    assert parts.failures.look(3600, "FR", "sms").groups == []
+    monkeypatch.setattr(failures, "MOST_OF_SOME", 3)
+    found = parts.failures.look(3600, "FR")
+    assert (found.groups, found.looked_at, found.at_least) == ([], 3, True)
 
 
 def test_every_code_is_explained() -> None:

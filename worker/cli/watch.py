@@ -69,16 +69,19 @@ def queues() -> None:
 @json_option
 def failures(since: int) -> None:
     """Show what failed, grouped by code, channel and country, with the cause and what to do."""
-    groups = parts().failures.groups(since)
+    found = parts().failures.look(since)
     lines = []
-    for group in groups:
+    for group in found.groups:
         lines.append(
             f"{group.count:>6} {group.share:>5.0%}  {group.code:<17} {group.channel:<4}"
             f" {group.country}  first {ago(group.first_at)}, last {ago(group.last_at)}"
         )
         lines.append(f"{'':14}{group.cause}; {group.next_step}")
         lines.append(f"{'':14}newest: sendcode show {group.sample}")
-    output([with_times(asdict(group)) for group in groups], "\n".join(lines) or "no failures")
+    if found.at_least:
+        lines.append(f"only the newest {found.looked_at} failures were looked at")
+    shown = [with_times(asdict(group)) for group in found.groups]
+    output(shown, "\n".join(lines) or "no failures")
 
 
 def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
