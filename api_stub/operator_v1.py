@@ -315,8 +315,8 @@ async def webhooks(request: Request, account: Reader) -> JSONResponse:
 )
 async def bulk(request: Request, account: Admin, given: Given) -> JSONResponse:
     """Do `retry`, `resend` (`by` a channel) or `cancel` to all deliveries that match, in the
-    background; `within` is in seconds before now. With `requests`, a list of sids of deliveries,
-    to those and without filters.
+    background; `within` is in seconds before now, and `error_code` may be `none`. With `requests`,
+    a list of sids of deliveries, to those and without filters.
     """
     act, verb, by_channel = _operations(request).bulk, given.required("verb"), given.text("by")
     override, within = bool(given.boolean("override_limits")), given.integer("within")

@@ -18,7 +18,7 @@ from worker.db import Database, now_ms
 from worker.errors import KeyMissingError, NotFoundError
 from worker.models import deliveries, receipts, verifications
 from worker.moments import stamp
-from worker.states import Channel
+from worker.states import NO_ERROR, Channel
 
 SCAN = 20_000
 EXPORTED = 1000  # deliveries that are read at once
@@ -43,6 +43,7 @@ _OF_VERIFICATION = (
 class Filters:
     """What a page shows; None is everything.
 
+    :param error_code: the provider's or our word; `none` is those without one
     :param within: seconds before now
     :param number: E.164 in any spelling
     :param sids: these deliveries alone, however old
@@ -320,10 +321,11 @@ def _matching(filters: Filters, of: Any) -> list[ColumnElement[bool]]:
     wanted = (
         (of.state, filters.state),
         (of.channel, filters.channel),
-        (of.error_code, filters.error_code),
+        (of.error_code, None if filters.error_code == NO_ERROR else filters.error_code),
         (_v.country, filters.country),
     )
-    return [column == value for column, value in wanted if value is not None]
+    found = [column == value for column, value in wanted if value is not None]
+    return [*found, of.error_code.is_(None)] if filters.error_code == NO_ERROR else found
 
 
 def _cells(record: Mapping[str, Any]) -> Iterator[str]:

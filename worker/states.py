@@ -24,6 +24,9 @@ DELIVERY_QUEUES = tuple(queue_of(channel, lane) for lane in Lane for channel in 
 QUEUES = (*DELIVERY_QUEUES, "relay")
 
 
+NO_ERROR = "none"  # as a filter by error code: what has none
+
+
 class VerificationStatus(StrEnum):
     """Twilio Verify's words, on the wire as they are."""
 

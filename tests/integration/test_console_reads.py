@@ -112,6 +112,24 @@ def test_failures_of_a_country_are_found_behind_others(
     assert "Nothing in France among the newest 3 failures of the last 7d" in text
 
 
+def test_a_group_leads_to_its_own_deliveries(
+    ann: TestClient, parts: Sendcode, service: Service
+) -> None:
+    """The link and the buttons of a group without a code, and of one with a code, concern its
+    deliveries alone."""
+    plain, coded = (start(parts, service, f"+44740012345{n}") for n in range(2))
+    set_to(parts, plain, state="undelivered")
+    set_to(parts, coded, state="undelivered", error_code="30003")
+    for code, own, other in (("undelivered", plain, coded), ("30003", coded, plain)):
+        where = f"/console/failures/group?code={code}&channel=sms&country=GB"
+        group = Page(ann.get(where).text)
+        listed = ann.get(group.link("All of them in Requests")).text
+        assert own in listed
+        assert other not in listed
+        for button in ("Send these again…", "Send these by voice…"):
+            assert "1 delivery matches" in ann.get(group.link(button)).text, (code, button)
+
+
 def test_limits_tell_what_neighbours_used(
     ann: TestClient, parts: Sendcode, service: Service
 ) -> None:

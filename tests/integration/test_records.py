@@ -125,6 +125,8 @@ def test_filters_narrow_the_page(parts: Sendcode, service: Service) -> None:
     assert found(parts, country="FR") == [call, french]
     assert found(parts, channel="call") == [call]
     assert found(parts, state="failed") == found(parts, error_code="21408") == [french]
+    assert found(parts, error_code="none") == [call, british]
+    assert found(parts, error_code="none", country="FR") == [call]
     assert found(parts, state="queued", country="FR") == [call]
     assert found(parts, number="+33 6 12 34 56 78") == [call, french]
     assert found(parts, number="+447400123499") == []

@@ -31,7 +31,7 @@ _options = (
     click.option("--state", type=click.Choice([s.value for s in DeliveryState])),
     click.option("--channel", type=click.Choice([c.value for c in Channel])),
     click.option("--country", help="ISO code, such as GB."),
-    click.option("--error", "error_code", help="The provider's code, or our word."),
+    click.option("--error", "error_code", help="The provider's code, our word, or none."),
     click.option("--since", "within", type=Span(), default="24h", show_default=True),
     click.option(
         *("--request", "requests"),

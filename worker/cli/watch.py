@@ -90,7 +90,7 @@ def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--state", type=click.Choice([s.value for s in DeliveryState]))
     @click.option("--channel", type=click.Choice([c.value for c in Channel]))
     @click.option("--country", help="ISO code, such as GB.")
-    @click.option("--error", help="The provider's code, or our word.")
+    @click.option("--error", help="The provider's code, our word, or none.")
     @click.option("--number", help="Look a number up; it is not repeated.")
     @_since
     @wraps(command)
