@@ -128,6 +128,7 @@ def configure(settings: Settings, quiet: bool = False) -> None:
                 _exception_type_only,
                 redact,
                 _one_line,
+                *((_without_controls,) if console else ()),
                 renderer,
             ],
         )
@@ -152,8 +153,25 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 def _one_line(logger: Any, name: str, event: Any) -> Any:
     """A library's text may hold what a stranger sent: it ends no line and moves no cursor."""
     if isinstance(text := event.get("event"), str):
-        event["event"] = _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+        event["event"] = _plain(text)
     return event
+
+
+def _without_controls(logger: Any, name: str, event: Any) -> Any:
+    """So may a value; JSON escapes them by itself."""
+    return {key: _plain(value) for key, value in event.items()}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], value)
+    if isinstance(value, dict):
+        return {_plain(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one) for one in value]
+    return _plain(repr(value))
 
 
 def told_settings(settings: Settings, process: str) -> None:

@@ -117,6 +117,12 @@ def test_an_exception_is_its_type_and_place(lines: io.StringIO) -> None:
 
 
 FORGED = 'x\r\n{"event": "audit.forged", "level": "info"}\x1b[2J\x1b]0;y\x07'
+CLEAR = "A\x1b[2J\x1b]0;y\x07\x9bB"
+
+
+class Odd:
+    def __repr__(self) -> str:
+        return CLEAR
 
 
 def test_a_value_makes_no_line_of_its_own(lines: io.StringIO) -> None:
@@ -130,12 +136,17 @@ def test_a_value_makes_no_line_of_its_own(lines: io.StringIO) -> None:
 
 
 def test_on_a_terminal_neither(monkeypatch: pytest.MonkeyPatch, lines: io.StringIO) -> None:
-    """Nor in the format for a terminal."""
+    """Nor in the format for a terminal, which shows a value without blanks as it is."""
     logs.configure(load(**COMPLETE, log_format="console"))
     logging.getLogger().handlers[0].setStream(lines)  # type: ignore[attr-defined]
     structlog.get_logger().warning("sign_in.refused", browser=FORGED)
     logging.getLogger("uvicorn.error").warning("bad request: %s", FORGED)
+    logged = structlog.get_logger()
+    logged.warning("sign_in.refused", browser=CLEAR, page=[CLEAR], more={CLEAR: (CLEAR,)})
+    with logs.about(service=CLEAR):
+        logged.warning("sign_in.refused", what=Odd())
     written = lines.getvalue()
-    assert len(written.splitlines()) == 2
-    assert "\x1b[2J" not in written
-    assert "\x1b]0" not in written
+    assert len(written.splitlines()) == 4
+    for control in ("\x1b[2J", "\x1b]0", "\x07", "\x9b", "\r"):
+        assert control not in written
+    assert "A\\x1b[2J" in written
