@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import DataError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from api_stub.console import (
     account,
@@ -77,18 +78,23 @@ ROUTERS = (
 
 def create(doors: FastAPI) -> FastAPI:
     """The console over the parts of the doors' application."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = Console(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.doors = doors
     app.state.looks = Looks(lambda: doors.state.parts)
     app.state.live = Live(app.state.looks)
     app.state.sign_ins = CapacityLimiter(2)
-    app.add_middleware(Headers)
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for kind, answer in _ANSWERS.items():
         app.add_exception_handler(kind, answer)
     return app
+
+
+class Console(FastAPI):
+    def build_middleware_stack(self) -> ASGIApp:
+        """Starlette's, within `Headers`: the page of a crash comes from outside all middleware."""
+        return Headers(super().build_middleware_stack())
 
 
 class Headers:

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from api_stub.console.app import HEADERS
 from tests.integration.test_console import signed_in, token
 from tests.integration.test_records import FRENCH, set_to, start
 from tests.pages import Page
 from worker.operators import Role
+from worker.records import Records
 from worker.services import Service
 from worker.wiring import Sendcode
 
@@ -119,6 +121,34 @@ def test_one_code_again_and_its_end(parts: Sendcode, service: Service, olga: Tes
     assert len(found["deliveries"]) == 2
     assert "Done" in confirm(olga, f"/console/act/cancel?sid={sid}").text
     assert parts.records.timeline(found["sid"])["status"] == "canceled"
+
+
+def test_a_missing_key_is_said(parts: Sendcode, service: Service, olga: TestClient) -> None:
+    """Where a number's key is not configured any more, the trial of a retry says so."""
+    sid = start(parts, service)
+    set_to(parts, sid, state="failed")
+    with parts.db.begin() as connection:
+        connection.exec_driver_sql("UPDATE verifications SET key_id = 'gone'")
+    page = olga.get(f"/console/act/retry?sid={sid}")
+    assert page.status_code == 200
+    assert 'role="alert"' in page.text
+    assert "gone" in page.text
+
+
+def test_the_page_of_a_crash_has_the_headers(
+    olga: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a page breaks, its answer is kept by nobody and runs nothing inline."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(Records, "page", broken)
+    crashed, whole = olga.get("/console/requests"), olga.get("/console/account")
+    assert (crashed.status_code, whole.status_code) == (500, 200)
+    assert "This page failed" in crashed.text
+    for name in ("cache-control", *HEADERS):
+        assert crashed.headers[name] == whole.headers[name], name
 
 
 def test_what_waits_is_dropped(parts: Sendcode, service: Service, olga: TestClient) -> None:

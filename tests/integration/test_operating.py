@@ -106,6 +106,27 @@ def test_a_dead_code_is_not_sent_again(
     assert (count(parts, "deliveries"), audited(parts)) == (2, [])
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [("key_id = 'gone'", "key_missing"), ("number_sealed = code_digest", "unreadable")],
+)
+def test_a_number_that_cannot_be_opened_is_not_sent_to(
+    parts: Sendcode, service: Service, provider: Standin, change: str, reason: str
+) -> None:
+    """Where the key of a row is missing, or its number is another row's, a retry and a resend are
+    refused with a word of their own, and nothing is made."""
+    sid = failed(parts, service, provider)
+    with parts.db.begin() as connection:
+        connection.execute(text(f"UPDATE verifications SET {change}"))
+    sending = parts.operations.sending
+    for again in (lambda: sending.retry(ANN, sid, "why"),
+                  lambda: sending.resend(ANN, sid, "call", "why")):  # fmt: skip
+        with pytest.raises(ActionRefusedError) as refused:
+            again()
+        assert refused.value.reason == reason
+    assert (count(parts, "deliveries"), audited(parts)) == (1, [])
+
+
 def test_a_resend_goes_by_the_other_channel(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:

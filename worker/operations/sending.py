@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
+from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select
 
 from worker import phone
@@ -17,6 +18,7 @@ from worker.db import Database, now_ms
 from worker.errors import (
     ActionRefusedError,
     BlockedError,
+    KeyMissingError,
     LimitsUnavailableError,
     NotFoundError,
     PaymentError,
@@ -129,7 +131,8 @@ class Sending:
         :param override_limits: the limits are not asked and do not count it
         :raises NotFoundError: there is none
         :raises ActionRefusedError: `expired`, or how else the verification ended; `code_gone`, its
-            own code is not kept any more; `not_allowed`, to override limits
+            own code is not kept any more; `key_missing` or `unreadable`, its number cannot be
+            opened; `not_allowed`, to override limits
         :raises BlockedError: the number is blocked
         :raises LimitReachedError: a send limit is reached, or a budget used up
         :raises LimitsUnavailableError: the limits cannot be asked
@@ -255,10 +258,19 @@ class Sending:
     def _check(self, row: RowMapping, channel: Channel) -> None:
         if row["pays"] and channel is Channel.CALL:
             raise PaymentError(by_call=True)
-        number = self._keyring.open_number(row["key_id"], row["number_sealed"], row["verification"])
+        number = self._number(row)
         phone.parse(number, channel)  # a landline takes no SMS
         if row["blocked"] or self._holds.is_blocked_by_prefix(row["account_sid"], number):
             raise BlockedError("the number is blocked")
+
+    def _number(self, row: RowMapping) -> str:
+        sealed = (row["key_id"], row["number_sealed"], row["verification"])
+        try:
+            return self._keyring.open_number(*sealed)
+        except KeyMissingError as error:
+            raise ActionRefusedError("key_missing", str(error)) from None
+        except InvalidTag:
+            raise ActionRefusedError("unreadable", "the number belongs to another row") from None
 
     def _limits_of(self, row: RowMapping, channel: Channel) -> list[Limit]:
         return number_limits(self._settings, row["service_sid"], row["number_index"], channel)
