@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import (
-    ColumnElement,
     Delete,
     RowMapping,
     Select,
@@ -24,7 +23,6 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
-    case,
     delete,
     select,
     update,
@@ -64,7 +62,8 @@ class Teller:
         self._poster = poster
         self._any_due = select(e.hook_sid).where(e.next_try_at <= then_ms()).limit(1)
         self._due = (
-            due.where(e.next_try_at <= then_ms(), h.paused_until <= then_ms())
+            due.add_columns(e.next_try_at)
+            .where(e.next_try_at <= then_ms(), h.paused_until <= then_ms())
             .order_by(e.next_try_at)
             .limit(BATCH)
             .with_for_update(skip_locked=True, of=events)
@@ -74,9 +73,17 @@ class Teller:
         self._told = delete(events).where(this)
         self._again = update(events).where(this)
         self._again = self._again.values(next_try_at=now_ms() + bindparam("b_wait"))
+        self._untried = update(events).where(this, e.tries == bindparam("b_tries") + 1)
+        self._untried = self._untried.values(
+            tries=bindparam("b_tries"), next_try_at=bindparam("b_due")
+        )
         of_hook = h.sid == bindparam("b_hook")
         self._well = update(hooks).where(of_hook, h.failures > 0).values(failures=0)
-        self._ill = update(hooks).where(of_hook).values(**_fails(h.failures, h.paused_until))
+        # Of several failures at once, whichever relay has them, the first counts.
+        self._ill = update(hooks).where(of_hook, h.paused_until <= now_ms())
+        self._ill = self._ill.values(
+            failures=h.failures + 1, paused_until=now_ms() + bindparam("b_pause")
+        )
         too_old = (e.next_try_at.is_not(None), e.created_at < then_ms() - KEPT)
         self._give_up: Delete | Update = delete(events).where(*too_old)
         if e.next_try_at.nullable:
@@ -117,37 +124,60 @@ class Teller:
         return len(due)
 
     def _tell_all(self, due: Sequence[RowMapping]) -> None:
-        """Tell them, some at once. The threads die with the process: a lease outlives them."""
+        """Tell them, some at once, and nothing more to a hook that fails meanwhile. The threads die
+        with the process: a lease outlives them.
+        """
         waiting = SimpleQueue[RowMapping]()
         for row in due:
             waiting.put(row)
+        failed, untried = set[str](), list[RowMapping]()
 
         def work() -> None:
             with suppress(Empty):
                 while True:
-                    self._tell(waiting.get_nowait())
+                    row = waiting.get_nowait()
+                    if row["hook_sid"] in failed:
+                        untried.append(row)
+                    else:
+                        self._tell(row, failed)
 
         threads = [threading.Thread(target=work, daemon=True) for _ in due[:AT_ONCE]]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        self._give_back(untried)
 
-    def _tell(self, row: RowMapping) -> None:
+    def _give_back(self, untried: Sequence[RowMapping]) -> None:
+        """As if they had not been taken: they are due as they were once their hook is."""
+        if not untried:
+            return
+        with self._db.statement() as connection:
+            for row in untried:
+                was = {"b_tries": row["tries"], "b_due": row["next_try_at"]}
+                connection.execute(self._untried, _key(row) | was)
+
+    def _tell(self, row: RowMapping, failed: set[str]) -> None:
+        """
+        :param failed: hooks that have failed in this batch; the first failure pauses one
+        """
+        hook = row["hook_sid"]
         fault = self._fault(row)
         if fault is None:
             with self._db.statement() as connection:
                 connection.execute(self._told, _key(row))
                 if row["failures"]:
-                    connection.execute(self._well, {"b_hook": row["hook_sid"]})
-            log.info("webhook.told", hook=row["hook_sid"], kind=row["kind"])
+                    connection.execute(self._well, {"b_hook": hook})
+            log.info("webhook.told", hook=hook, kind=row["kind"])
             return
-        wait = {"b_wait": _jitter(row["tries"])}
+        again, first = _key(row) | {"b_wait": _jitter(row["tries"])}, hook not in failed
+        failed.add(hook)
         with self._db.begin() as connection:
-            connection.execute(self._again, _key(row) | wait)
-            pause = {"b_hook": row["hook_sid"], "b_pause": _jitter(row["failures"])}
-            connection.execute(self._ill, pause)
-        log.warning("webhook.failed", hook=row["hook_sid"], kind=row["kind"], reason=fault)
+            connection.execute(self._again, again)
+            if first:
+                pause = {"b_hook": hook, "b_pause": _jitter(row["failures"])}
+                connection.execute(self._ill, pause)
+        log.warning("webhook.failed", hook=hook, kind=row["kind"], reason=fault)
 
     def _fault(self, row: RowMapping) -> str | None:
         """Post the event; what is wrong, or None when it was taken."""
@@ -166,12 +196,6 @@ class Teller:
 def event_digest(kind: str, subject_sid: str) -> bytes:
     """The same for every try and every hook: what a receiver drops repeats by, in some shape."""
     return hashlib.sha256(f"{kind} {subject_sid}".encode()).digest()
-
-
-def _fails(failures: ColumnElement[int], paused_until: ColumnElement[int]) -> dict[str, Any]:
-    """A failure counts, and the hook waits; of several at once the first says how long."""
-    pause = case((paused_until > now_ms(), paused_until), else_=now_ms() + bindparam("b_pause"))
-    return {"failures": failures + 1, "paused_until": pause}
 
 
 def _key(row: RowMapping) -> dict[str, Any]:

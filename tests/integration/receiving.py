@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,11 +12,14 @@ from urllib.parse import parse_qsl
 
 @dataclass
 class Receiver:
-    """A backend that is told: `answers` are its next statuses, then 200."""
+    """A backend that is told: `answers` are its next statuses, then 200. Before the first of them
+    it does what is in `before`.
+    """
 
     url: str
     answers: list[int] = field(default_factory=list)
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    before: list[Callable[[], object]] = field(default_factory=list)
 
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(body) for _, body in self.got]
@@ -34,6 +37,8 @@ def receiving() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
+            while found.before:
+                found.before.pop()()
             self.send_response(found.answers.pop(0) if found.answers else 200)
             self.send_header("Location", f"{found.url}/elsewhere")
             self.send_header("Content-Length", "0")

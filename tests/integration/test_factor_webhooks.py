@@ -16,6 +16,7 @@ from worker.factor_telling import FactorTelling
 from worker.factor_webhooks import FactorWebhook
 from worker.posting import Poster
 from worker.services import Service
+from worker.telling import AT_ONCE
 from worker.wiring import Sendcode
 
 KEYS = {
@@ -44,6 +45,12 @@ def told(receiver: Receiver) -> list[tuple[str, str]]:
     return [
         (form["type"], form.get("challenge_sid", form["factor_sid"])) for form in receiver.forms()
     ]
+
+
+def failures(parts: Sendcode) -> int:
+    with parts.db.statement() as connection:
+        found = connection.execute(text("SELECT failures FROM factor_webhooks"))
+        return int(found.scalar_one())
 
 
 def make_due(parts: Sendcode) -> None:
@@ -78,6 +85,19 @@ def test_the_life_of_a_factor_is_told(
         ]
     )
     assert count(parts, "factor_events") == 0
+
+
+@pytest.mark.kills("failing-hook-is-told-the-whole-batch")
+def test_events_that_fail_at_once_are_one_failure(parts: Sendcode, service: Service) -> None:
+    """However many events of a batch there are for it, a webhook that fails has failed once, and
+    what was not tried counts no try."""
+    hook(parts, service, "http://127.0.0.1:1/closed")
+    for app in [App(parts, service) for _ in range(5)]:
+        parts.factors.delete_factor(*app.where, app.sid)
+    assert count(parts, "factor_events") > AT_ONCE
+    tell(parts)
+    assert failures(parts) == 1
+    assert count(parts, "factor_events WHERE tries > 0") <= AT_ONCE
 
 
 @pytest.mark.kills("factor-event-signed-without-the-url")

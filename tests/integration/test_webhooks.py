@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from worker.hooks import MAX_HOOKS
 from worker.outbox import Event
 from worker.providers.twilio_errors import MESSAGE_STATUSES
 from worker.services import Service
+from worker.telling import AT_ONCE, BATCH
 from worker.verifications import Start, Verification
 from worker.webhooks import Webhooks, event_id, sign
 from worker.wiring import Sendcode
@@ -249,6 +251,89 @@ def test_a_failing_hook_waits_and_keeps_none_back(
     parts.verifications.cancel(ACCOUNT, service.sid, sid=started.sid)
     parts.webhooks.tick()
     assert receiver.kinds() == ["verification.canceled"]
+
+
+def failures(parts: Sendcode) -> list[int]:
+    with parts.db.statement() as connection:
+        found = connection.execute(text("SELECT failures FROM event_hooks ORDER BY failures"))
+        return list(found.scalars())
+
+
+@pytest.mark.kills("failing-hook-is-told-the-whole-batch", "events-untried-are-not-given-back")
+def test_many_events_that_fail_at_once_are_one_failure(
+    parts: Sendcode, service: Service, receiver: Receiver
+) -> None:
+    """A hook that fails is told nothing more of the batch: that is one failure, and what was not
+    tried counts no try and is due as soon as the hook is. Other hooks are told meanwhile.
+    """
+    hook(parts, service, "http://127.0.0.1:1/closed")
+    well = hook(parts, service, receiver.url)["sid"]
+    cancel_some(parts, service, BATCH // 2)
+    parts.webhooks.tick()
+    assert len(receiver.got) == BATCH // 2
+    assert failures(parts) == [0, 1]
+    untried = count(parts, "events WHERE tries = 0 AND next_try_at <= created_at")
+    assert BATCH // 2 - AT_ONCE <= untried == count(parts, "events") - tried(parts)
+    parts.hooks.delete(ACCOUNT, service.sid, well)
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE event_hooks SET paused_until = 0"))
+    assert parts.webhooks.tick() == untried
+    assert failures(parts) == [2]
+
+
+@pytest.mark.kills("failure-of-a-paused-hook-counts")
+def test_what_fails_at_two_relays_at_once_is_one_failure(
+    parts: Sendcode, service: Service, receiver: Receiver, make_parts: Callable[..., Sendcode]
+) -> None:
+    """A request that was under way when another relay paused the hook adds nothing to it."""
+    hook(parts, service, receiver.url)
+    cancel_some(parts, service, 1)
+    other = make_parts()
+
+    def meanwhile() -> None:
+        cancel_some(parts, service, 1)
+        other.webhooks.tick()
+        with parts.db.begin() as connection:
+            connection.execute(text("UPDATE event_hooks SET paused_until = paused_until + 60000"))
+
+    receiver.before.append(meanwhile)
+    receiver.answers += [500, 500]
+    parts.webhooks.tick()
+    assert len(receiver.got) == 2
+    assert failures(parts) == [1]
+
+
+@pytest.mark.kills("slow-failure-of-a-batch-counts-again")
+def test_a_failure_that_comes_late_is_no_other_one(
+    parts: Sendcode, service: Service, receiver: Receiver
+) -> None:
+    """Of requests that went out together the slowest adds nothing, though the pause is over."""
+    hook(parts, service, receiver.url)
+    cancel_some(parts, service, 2)
+
+    def late() -> None:
+        for _ in range(200):
+            if failures(parts) == [1]:
+                break
+            time.sleep(0.02)
+        with parts.db.begin() as connection:
+            connection.execute(text("UPDATE event_hooks SET paused_until = 0"))
+
+    receiver.before.append(late)
+    receiver.answers += [500, 500]
+    parts.webhooks.tick()
+    assert tried(parts) == 2
+    assert failures(parts) == [1]
+
+
+def cancel_some(parts: Sendcode, service: Service, many: int) -> None:
+    for n in range(many):
+        started = start(parts, service, f"+4474001234{n:02d}")
+        parts.verifications.cancel(ACCOUNT, service.sid, sid=started.sid)
+
+
+def tried(parts: Sendcode) -> int:
+    return count(parts, "events WHERE tries > 0")
 
 
 def test_after_a_day_it_is_given_up(parts: Sendcode, service: Service, receiver: Receiver) -> None:

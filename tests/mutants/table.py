@@ -21,6 +21,7 @@ PEOPLE = "tests/integration/test_people.py::"
 OPERATING = "tests/integration/test_operating.py::"
 RANGES = "tests/integration/test_range_limits.py::"
 CORRECTNESS = "tests/integration/test_correctness.py::"
+HOOKS = "tests/integration/test_webhooks.py::"
 FACTOR_HOOKS = "tests/integration/test_factor_webhooks.py::"
 
 MODEL = "tests/integration/model/test_model.py::test_any_steps_in_any_order_keep_the_promises"
@@ -748,6 +749,35 @@ MUTANTS = (
         "        _w.service_sid == service_sid, _w.status == ENABLED\n",
         "        _w.service_sid == service_sid\n",
         FACTOR_HOOKS + "test_only_what_was_asked_for_by_whom_it_concerns",
+    ),
+    _mutant(
+        "failing-hook-is-told-the-whole-batch",
+        "worker/telling.py",
+        'if row["hook_sid"] in failed:',
+        "if not row:",
+        HOOKS + "test_many_events_that_fail_at_once_are_one_failure",
+        FACTOR_HOOKS + "test_events_that_fail_at_once_are_one_failure",
+    ),
+    _mutant(
+        "slow-failure-of-a-batch-counts-again",
+        "worker/telling.py",
+        "            if first:\n",
+        "            if again:\n",
+        HOOKS + "test_a_failure_that_comes_late_is_no_other_one",
+    ),
+    _mutant(
+        "events-untried-are-not-given-back",
+        "worker/telling.py",
+        "        self._give_back(untried)\n",
+        "",
+        HOOKS + "test_many_events_that_fail_at_once_are_one_failure",
+    ),
+    _mutant(
+        "failure-of-a-paused-hook-counts",
+        "worker/telling.py",
+        "where(of_hook, h.paused_until <= now_ms())",
+        "where(of_hook)",
+        HOOKS + "test_what_fails_at_two_relays_at_once_is_one_failure",
     ),
     _mutant(
         "present-password-uncounted",
