@@ -3,9 +3,13 @@
 import json
 from typing import Any
 
+import pytest
+from sqlalchemy import delete, select
+
 from tests.helpers import at_once, code_of, count
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.doors import MEGABYTE, door, refused, walked
+from worker.models import requests
 from worker.ratelimits import MAX_BUCKETS, MAX_LIMITS
 from worker.services import Service
 from worker.wiring import Sendcode
@@ -53,6 +57,36 @@ def test_a_full_bucket_refuses(parts: Sendcode, service: Service) -> None:
     assert start(parts, service, 2, ip="1.2.3.5").status_code == 201
     assert start(parts, service, 3).status_code == 201
     assert count(parts, "verifications") == 4
+
+
+@pytest.mark.kills("same-request-under-another-limit")
+def test_a_request_counted_under_another_value_is_another(
+    parts: Sendcode, service: Service
+) -> None:
+    """An Idempotency-Key holds for the values that came with it, in any order, and the digest of
+    a request that brought none is the one that older versions wrote."""
+    for name in ("ip", "session"):
+        limit(parts, service, name, (9, 60))
+    url, client = f"/v2/Services/{service.sid}/Verifications", door(parts)
+
+    def ask(key: str, **values: str) -> Any:
+        form = {"To": NUMBER, "Channel": "sms"}
+        if values:
+            form["RateLimits"] = json.dumps(values)
+        return client.post(url, data=form, headers={"Idempotency-Key": key})
+
+    made = ask("one", ip="a", session="b")
+    assert made.status_code == 201, made.text
+    assert ask("one", session="b", ip="a").json() == made.json()
+    for other in ({"ip": "a"}, {"ip": "a", "session": "c"}, {"ip": "b", "session": "a"}, {}):
+        refused(ask("one", **other), 422, 20422)
+    with parts.db.begin() as connection:
+        connection.execute(delete(requests))
+    assert ask("two").status_code == 201
+    older = "\0".join(("request", service.sid, NUMBER, "sms", "", "", ""))
+    with parts.db.statement() as connection:
+        written = connection.execute(select(requests.c.fingerprint)).scalar_one()
+    assert written == parts.keyring.number_index(older)
 
 
 def test_every_bucket_of_every_limit_holds(parts: Sendcode, service: Service) -> None:

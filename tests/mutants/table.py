@@ -229,6 +229,14 @@ MUTANTS = (
         VERIFICATIONS + "test_same_request_id_is_one_verification",
     ),
     _mutant(
+        "same-request-under-another-limit",
+        "worker/verifications/requests.py",
+        '"limits": wanted.rate_limits and ',
+        '"limits": None and ',
+        "tests/integration/test_rate_limits.py"
+        "::test_a_request_counted_under_another_value_is_another",
+    ),
+    _mutant(
         "step-of-a-plan-is-taken-twice",
         MIGRATION,
         '            ["verification_sid", "step"],\n            unique=True',

@@ -106,6 +106,7 @@ class Requests(Base):
             "payment": wanted.payment and json.dumps([*wanted.payment]),
             "digits": wanted.send_digits,
             "length": wanted.code_length and str(wanted.code_length),
+            "limits": wanted.rate_limits and json.dumps(sorted(wanted.rate_limits.items())),
         }
         later = (f"{name}={value}" for name, value in given.items() if value)
         return self._keyring.number_indexes("\0".join(("request", *values, *later)))
