@@ -75,19 +75,21 @@ class Services:
             return _service(connection.execute(statement).mappings().one())
 
     def update(self, account_sid: str, sid: str, **settings: Any) -> Service:
-        """
+        """Change what is given; of `twilio_only` each name by itself.
+
         :raises NotFoundError: no such service in the account
         :raises InvalidParameterError: a value is out of range
         """
-        statement = (
-            update(services)
-            .where(services.c.sid == sid, services.c.account_sid == account_sid)
-            .values(updated_at=now_ms(), **_checked(settings))
-            .returning(services)
-        )
+        this = (services.c.sid == sid, services.c.account_sid == account_sid)
+        values, kept = _checked(settings), settings.get("twilio_only")
         with self._db.begin() as connection:
             _require_template(connection, account_sid, settings.get("default_template_sid"))
-            row = connection.execute(statement).mappings().one_or_none()
+            if kept:
+                locked = select(services.c.twilio_only).where(*this).with_for_update()
+                before = connection.execute(locked).scalar_one_or_none()
+                values["twilio_only"] = {**(before or {}), **kept}
+            statement = update(services).where(*this).values(updated_at=now_ms(), **values)
+            row = connection.execute(statement.returning(services)).mappings().one_or_none()
         return _found(row)
 
     def fetch(self, account_sid: str, sid: str) -> Service:

@@ -108,12 +108,9 @@ async def update(request: Request, account: Admin, sid: ServiceSid, given: Given
         settings["friendly_name"] = given.required("FriendlyName")
     if ("DefaultTemplateSid", "") in given.items():
         settings["default_template_sid"] = None
-    kept = _twilio_only(given)
-    services = parts_of(request).services
-    if kept:
-        before = await run_in_threadpool(services.fetch, account, sid)
-        settings["twilio_only"] = {**before.twilio_only, **kept}
-    found = await run_in_threadpool(services.update, account, sid, **settings)
+    if kept := _twilio_only(given):
+        settings["twilio_only"] = kept
+    found = await run_in_threadpool(parts_of(request).services.update, account, sid, **settings)
     return JSONResponse(shapes.service(found, base_of(request)))
 
 

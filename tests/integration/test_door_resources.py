@@ -5,9 +5,10 @@ databases.
 from typing import Any
 from urllib.parse import quote
 
+import pytest
 from sqlalchemy import select, text
 
-from tests.helpers import code_of, count, delivery, let_time_pass
+from tests.helpers import at_once, code_of, count, delivery, let_time_pass
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.doors import MEGABYTE, door, refused, walked
 from tests.standin import Standin
@@ -50,6 +51,23 @@ def sent(parts: Sendcode, provider: Standin, started: dict[str, Any]) -> dict[st
     """What the provider got for the last delivery."""
     parts.dispatch.deliver([started["send_code_attempts"][-1]["attempt_sid"]])
     return provider.sent[-1]
+
+
+# Services
+
+
+@pytest.mark.kills("service-updates-lose-each-other")
+def test_updates_at_once_lose_nothing(parts: Sendcode) -> None:
+    """Updates of one service at the same moment, each of another field, all hold."""
+    fields = ("CustomCodeEnabled", "LookupEnabled", "Psd2Enabled", "SkipSmsToLandlines")
+    names = ("custom_code_enabled", "lookup_enabled", "psd2_enabled", "skip_sms_to_landlines")
+    clients = [door(parts) for _ in fields]
+    for _ in range(8):
+        url = path(parts.services.create(ACCOUNT, "Example", twilio_only={"totp_skew": 2}))
+        answers = at_once(4, lambda n, url=url: clients[n].post(url, data={fields[n]: "true"}))
+        assert [answer.status_code for answer in answers] == [200] * 4
+        kept = parts.services.fetch(ACCOUNT, url.rpartition("/")[2]).twilio_only
+        assert kept == dict.fromkeys(names, True) | {"totp_skew": 2}
 
 
 # Messaging configurations

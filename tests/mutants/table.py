@@ -237,6 +237,13 @@ MUTANTS = (
         "::test_a_request_counted_under_another_value_is_another",
     ),
     _mutant(
+        "service-updates-lose-each-other",
+        "worker/services.py",
+        "select(services.c.twilio_only).where(*this).with_for_update()",
+        "select(services.c.twilio_only).where(*this)",
+        "tests/integration/test_door_resources.py::test_updates_at_once_lose_nothing[postgresql]",
+    ),
+    _mutant(
         "step-of-a-plan-is-taken-twice",
         MIGRATION,
         '            ["verification_sid", "step"],\n            unique=True',
