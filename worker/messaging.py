@@ -120,7 +120,13 @@ def _check_sid(given: str) -> str:
 
 
 def _is(account_sid: str, service_sid: str, country: str) -> tuple[ColumnElement[bool], ...]:
-    name = EVERYWHERE if country.lower() == EVERYWHERE else country.upper()
+    """
+    :raises NotFoundError: none can be for it; it may be a text that no statement takes
+    """
+    try:
+        name = check_country(country)
+    except InvalidParameterError:
+        raise NotFoundError("messaging configuration") from None
     return (_m.account_sid == account_sid, _m.service_sid == service_sid, _m.country == name)
 
 

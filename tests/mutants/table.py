@@ -766,6 +766,13 @@ MUTANTS = (
         FACTOR_HOOKS + "test_only_what_was_asked_for_by_whom_it_concerns",
     ),
     _mutant(
+        "odd-country-reaches-the-database",
+        "worker/messaging.py",
+        "        name = check_country(country)\n",
+        "        name = country.upper()\n",
+        "tests/integration/test_paths.py::test_no_place_takes_what_no_database_holds",
+    ),
+    _mutant(
         "failing-hook-is-told-the-whole-batch",
         "worker/telling.py",
         'if row["hook_sid"] in failed:',
