@@ -19,6 +19,7 @@ from worker.errors import (
     ActionRefusedError,
     BlockedError,
     BudgetExceededError,
+    BusyError,
     ChecksSpentError,
     ConflictError,
     FactorParameterError,
@@ -203,13 +204,11 @@ def translate(request: Request, error: Exception) -> ApiError:
             return _paused(error)
         case ActionRefusedError():
             return ApiError(409, 20409, str(error), details={"reason": error.reason})
+        case BusyError():
+            return _overloaded(error, "Too many long lists and summaries are asked for at once")
         case OverloadedError():
-            return ApiError(
-                429,
-                20429,
-                "Too many codes wait to be sent, a new one would come too late",
-                details={"retry_after": error.retry_after},
-                headers={"Retry-After": str(error.retry_after)},
+            return _overloaded(
+                error, "Too many codes wait to be sent, a new one would come too late"
             )
         case RequestRunningError():
             return ApiError(
@@ -298,6 +297,16 @@ def answer(faces: Faces, request: Request, error: Exception) -> JSONResponse:
     told = face(request, error)
     refusals.tell(request, error, told.status_code)
     return told
+
+
+def _overloaded(error: OverloadedError, message: str) -> ApiError:
+    return ApiError(
+        429,
+        20429,
+        message,
+        details={"retry_after": error.retry_after},
+        headers={"Retry-After": str(error.retry_after)},
+    )
 
 
 def _as_twilio(request: Request, error: Exception) -> JSONResponse:

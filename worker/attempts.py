@@ -3,28 +3,31 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import phonenumbers
-from sqlalchemy import RowMapping, Select, case, false, func, select
+from sqlalchemy import RowMapping, Select, select
 
-from worker import phone
+from worker import attempt_looks, phone
+from worker.attempt_looks import (
+    OF_DELIVERY,
+    OF_VERIFICATION,
+    Looks,
+    counted,
+    looked,
+    page_of,
+    scan_of,
+    sids_of,
+    span_of,
+    too_many,
+)
+from worker.attempt_looks import Which as Which
 from worker.codes import Keyring
-from worker.db import Database
+from worker.db import Database, now_ms
 from worker.errors import InvalidParameterError, KeyMissingError, NotFoundError
 from worker.models import deliveries, verifications
 from worker.money import Money
-from worker.paging import Slice, Window, look
+from worker.paging import Slice, Window, cut
 from worker.states import Channel, DeliveryState, VerificationStatus
 
-CLOCK_SLACK = 3_600_000  # ms a host's clock, which sids begin with, may be off the database's
 _d, _v = deliveries.c, verifications.c
-_APPROVED = VerificationStatus.APPROVED.value
-_COLUMNS = (
-    *(_d.sid, _d.verification_sid, _d.channel, _d.state, _d.error_code, _d.created_at),
-    *(_d.taken_at, _d.accepted_at, _d.delivered_at, _d.ended_at),
-    *(_d.price_micros, _d.price_currency),
-    *(_v.account_sid, _v.service_sid, _v.status, _v.country, _v.locale, _v.code_length),
-    *(_v.key_id, _v.number_sealed),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +56,6 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Which:
-    """Which attempts are meant: every condition that is not None. Times are ms since 1970 UTC.
-
-    :param prefix: a country's calling code, `+44`; numbers themselves are not readable by prefix
-    """
-
-    service_sid: str | None = None
-    verification_sid: str | None = None
-    to: str | None = field(default=None, repr=False)
-    prefix: str | None = None
-    country: str | None = None
-    channel: Channel | None = None
-    converted: bool | None = None
-    after: int | None = None
-    before: int | None = None
-    nothing: bool = False  # a channel that none of ours is
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
     total: int
     converted: int
@@ -81,21 +65,43 @@ class Attempts:
     def __init__(self, db: Database, keyring: Keyring) -> None:
         self._db = db
         self._keyring = keyring
+        self._looks = Looks()
 
     def page(self, account_sid: str, which: Which, window: Window) -> Slice[Attempt]:
-        """Newest first.
+        """Newest first, of the last 30 days unless `which` says from when. A page that ends where
+        a look ended is not full, and others come after it.
 
-        :raises InvalidParameterError: a condition cannot be used
+        :raises InvalidParameterError: a condition cannot be used, or none matches among as many
+            deliveries as one request looks at
+        :raises BusyError: it would look on, and too many others do
         """
-        statement = self._chosen(select(*_COLUMNS), account_sid, which)
-        with self._db.statement() as connection:
-            return look(connection, statement, _d.sid, window, self._view, newest_first=True)
+        which, numbers = self._meant(account_sid, which)
+        backwards = window.before is not None
+        low, high = sids_of(which, window)
+        with self._looks.of_one() as numbered:
+            for _ in numbered:
+                scan = scan_of(account_sid, which, numbers, low, high, backwards=backwards)
+                statement = page_of(scan, window.size + 1, backwards=backwards)
+                with self._db.statement() as connection:
+                    rows = connection.execute(statement).mappings().all()
+                    if len(rows) > window.size:
+                        return cut(rows, window, self._view, more=True)
+                    seen = connection.execute(looked(scan)).one()
+                ended = seen.size < attempt_looks.SCAN
+                if rows or ended:
+                    return cut(rows, window, self._view, more=not ended)
+                low, high = (seen.newest, high) if backwards else (low, seen.oldest)
+        raise too_many("none matches among the newest", seen.began)
 
     def fetch(self, account_sid: str, sid: str) -> Attempt:
         """
         :raises NotFoundError: no such delivery in the account
         """
-        statement = self._chosen(select(*_COLUMNS), account_sid, Which()).where(_d.sid == sid)
+        statement = (
+            select(*OF_DELIVERY, *OF_VERIFICATION)
+            .join_from(deliveries, verifications, _v.sid == _d.verification_sid)
+            .where(_d.sid == sid, _v.account_sid == account_sid)
+        )
         with self._db.statement() as connection:
             row = connection.execute(statement).mappings().one_or_none()
         if row is None:
@@ -103,38 +109,35 @@ class Attempts:
         return self._view(row)
 
     def summary(self, account_sid: str, which: Which) -> Summary:
-        """
-        :raises InvalidParameterError: a condition cannot be used
-        """
-        converted = func.coalesce(func.sum(case((_v.status == _APPROVED, 1), else_=0)), 0)
-        statement = self._chosen(select(func.count(), converted), account_sid, which)
-        with self._db.statement() as connection:
-            total, approved = connection.execute(statement).one()
-        return Summary(int(total), int(approved))
+        """Over the same span as `page`.
 
-    def _chosen(self, statement: Select[Any], account_sid: str, which: Which) -> Select[Any]:
-        joined = statement.select_from(deliveries).join(
-            verifications, _v.sid == _d.verification_sid
-        )
-        joined = joined.where(_v.account_sid == account_sid)
-        if which.nothing:
-            joined = joined.where(false())
-        if which.to is not None:
-            joined = joined.where(_d.verification_sid.in_(self._of_number(account_sid, which.to)))
-        for column, value in (
-            (_v.service_sid, which.service_sid),
-            (_d.verification_sid, which.verification_sid),
-            (_v.country, which.country),
-            (_d.channel, which.channel),
-        ):
-            if value is not None:
-                joined = joined.where(column == value)
-        if which.prefix is not None:
-            joined = joined.where(_v.country.in_(_countries(which.prefix)))
-        if which.converted is not None:
-            approved = _v.status == _APPROVED
-            joined = joined.where(approved if which.converted else ~approved)
-        return _between(joined, which.after, which.before)
+        :raises InvalidParameterError: a condition cannot be used, or the span has more deliveries
+            than one request looks at
+        :raises BusyError: it would look on, and too many others do
+        """
+        which, numbers = self._meant(account_sid, which)
+        low, high = sids_of(which)
+        total = converted = 0
+        with self._looks.of_one() as numbered:
+            for _ in numbered:
+                scan = scan_of(account_sid, which, numbers, low, high)
+                with self._db.statement() as connection:
+                    seen = connection.execute(counted(scan)).one()
+                total, converted = total + int(seen.total), converted + int(seen.converted)
+                if seen.size < attempt_looks.SCAN:
+                    return Summary(total, converted)
+                high = seen.oldest
+        raise too_many("the span has more than", seen.began)
+
+    def _meant(self, account_sid: str, which: Which) -> tuple[Which, Select[Any] | None]:
+        """With its span, and the verifications of its number.
+
+        :raises InvalidParameterError: its prefix or its number is none
+        """
+        numbers = None if which.to is None else self._of_number(account_sid, which.to)
+        with self._db.statement() as connection:
+            now = int(connection.execute(select(now_ms())).scalar_one())
+        return span_of(which, now), numbers
 
     def _of_number(self, account_sid: str, to: str) -> Select[Any]:
         """A number's verifications, by its index: few, so they are found before anything else."""
@@ -176,26 +179,3 @@ class Attempts:
             updated_at=max(row[step] or 0 for step in steps),
             price=None if micros is None else Money(micros, row["price_currency"]),
         )
-
-
-def _between(statement: Select[Any], after: int | None, before: int | None) -> Select[Any]:
-    """A span of time, also as a span of sids: they begin with the time and are indexed."""
-    if after is not None:
-        statement = statement.where(_d.created_at >= after, _d.sid > _sid_at(after - CLOCK_SLACK))
-    if before is not None:
-        statement = statement.where(_d.created_at <= before, _d.sid < _sid_at(before + CLOCK_SLACK))
-    return statement
-
-
-def _sid_at(ms: int) -> str:
-    return f"VL{max(0, ms):012x}"
-
-
-def _countries(prefix: str) -> list[str]:
-    digits = prefix.removeprefix("+")
-    known = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 4 or int(digits) not in known:
-        raise InvalidParameterError(
-            "DestinationPrefix", "must be a country's calling code: numbers are stored encrypted"
-        )
-    return list(known[int(digits)])

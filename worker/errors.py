@@ -216,6 +216,10 @@ class RequestConflictError(SendcodeError):
     """The same request id was used for a different request."""
 
 
+class BusyError(OverloadedError):
+    """Too many requests that look at much are being answered by this process at once."""
+
+
 class RequestRunningError(SendcodeError):
     """A request with the same id is being answered at this moment: ask again in a second."""
 

@@ -1,6 +1,6 @@
 """Pages by key: as quick on the millionth row as on the first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -45,8 +45,18 @@ def look(
         statement = statement.where(key < window.after if newest_first else key > window.after)
     order = key.desc() if newest_first != backwards else key.asc()
     found = connection.execute(statement.order_by(order).limit(window.size + 1)).mappings().all()
+    return cut(found, window, make, more=len(found) > window.size)
+
+
+def cut(
+    found: Sequence[RowMapping], window: Window, make: Callable[[RowMapping], T], *, more: bool
+) -> Slice[T]:
+    """The first of the rows that follow, or come before, the window's key: as many as it has.
+
+    :param found: in the order in which they lie from the key
+    :param more: whether there may be others behind them
+    """
     items = [make(row) for row in found[: window.size]]
-    more = len(found) > window.size
-    if backwards:
+    if window.before is not None:
         return Slice(items[::-1], earlier=more, later=True)
     return Slice(items, earlier=window.after is not None, later=more)

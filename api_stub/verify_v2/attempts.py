@@ -128,7 +128,7 @@ def _moment(given: Parameters, name: str) -> int | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
         raise invalid(name, "must be a time as in 2015-07-30T20:00:00Z") from None
 

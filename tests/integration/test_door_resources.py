@@ -2,23 +2,30 @@
 databases.
 """
 
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from tests.helpers import at_once, code_of, count, delivery, let_time_pass
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.doors import MEGABYTE, door, refused, walked
+from tests.integration.hearing import listen
 from tests.standin import Standin
-from worker.attempts import _COLUMNS, Which
-from worker.models import deliveries, metadata
+from worker import attempt_looks
+from worker.attempts import Which
+from worker.models import metadata
+from worker.moments import stamp
 from worker.services import Service
 from worker.wiring import Sendcode
 
 OTHER = "AC" + "b" * 32
 ZEROS = "0" * 32
+DAY = 86_400_000  # ms
 MG = "MG" + "a" * 32
 HOOK = {
     "FriendlyName": "Hook",
@@ -459,29 +466,145 @@ def test_bad_questions_about_attempts(parts: Sendcode, service: Service) -> None
     assert client.get("/v2/Attempts/Summary").json()["total_attempts"] == 0
 
 
-def test_attempts_are_found_by_index(parts: Sendcode, service: Service) -> None:
-    """A page of attempts, and a number's attempts, are read by index in a table of 20,000."""
+def test_attempts_of_the_last_30_days(parts: Sendcode, service: Service) -> None:
+    """Without `DateCreatedAfter` attempts are of the 30 days before now, or `DateCreatedBefore`."""
+    client = door(parts)
+    old = delivery(parts, begin(parts, service)["send_code_attempts"][0]["attempt_sid"])
+    _made_at(parts, old.sid, old.created_at - 31 * DAY)
+    since = stamp(old.created_at - 32 * DAY)
+    until = stamp(old.created_at - 30 * DAY)
+
+    def seen(**query: str) -> int:
+        found = walked(client, "/v2/Attempts", "attempts", **query)
+        summary = client.get("/v2/Attempts/Summary", params=query).json()
+        assert summary["total_attempts"] == len(found)
+        return len(found)
+
+    assert (seen(), seen(DateCreatedAfter=since), seen(DateCreatedBefore=until)) == (0, 1, 1)
+
+
+def test_rare_attempts_are_found(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many others lie between them, each match is listed once, both ways, and counted."""
+    monkeypatch.setattr(attempt_looks, "SCAN", 2)
+    client = door(parts)
+    calls = {begin(parts, service, f"+4474001234{n}")["sid"]: n for n in range(50, 59)}
+    rare = {sid for sid, n in calls.items() if n in (50, 55, 56)}
+    with parts.db.begin() as connection:
+        for sid in rare:
+            change = text("UPDATE deliveries SET channel = 'call' WHERE verification_sid = :sid")
+            connection.execute(change, {"sid": sid})
+    found, url = [], "/v2/Attempts?Channel=call&PageSize=2"
+    while url:
+        body = client.get(url).json()
+        found += body["attempts"]
+        url = body["meta"]["next_page_url"]
+    assert [one["verification_sid"] for one in found] == sorted(rare, reverse=True)
+    summary = client.get("/v2/Attempts/Summary?Channel=call").json()
+    assert summary["total_attempts"] == 3
+    last = {"Channel": "call", "PageSize": 1, "PageToken": f"PB{found[2]['sid']}"}
+    before = client.get("/v2/Attempts", params=last).json()
+    assert [one["sid"] for one in before["attempts"]] == [found[1]["sid"]]
+    assert before["meta"]["previous_page_url"]
+
+
+def test_more_attempts_than_one_request_looks_at(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request looks at so many, then says in which parts to ask; the parts make up the whole."""
+    monkeypatch.setattr(attempt_looks, "SCAN", 2)
+    monkeypatch.setattr(attempt_looks, "LOOKS", 2)
+    client = door(parts)
+    for n in range(50, 57):
+        sid = begin(parts, service, f"+4474001234{n}")["send_code_attempts"][0]["attempt_sid"]
+        _made_at(parts, sid, delivery(parts, sid).created_at - (60 - n) * 10_000_000)
+    heard = listen(parts)
+    for url in ("/v2/Attempts/Summary", "/v2/Attempts?Country=FR"):
+        heard.clear()
+        answer = client.get(url)
+        refused(answer, 400, 60200)
+        assert len([one for one in heard if "deliveries" in one]) <= 4
+    totals: list[int] = []
+    query: dict[str, str] = {}
+    then = ""
+    while query or not totals:
+        answer = client.get("/v2/Attempts/Summary", params=query).json()
+        if "total_attempts" in answer:
+            totals.append(answer["total_attempts"])
+            query = {"DateCreatedBefore": then} if "DateCreatedAfter" in query else {}
+        else:
+            told = re.search(r"After=(\S+) and then with \S+Before=(\S+)", answer["message"])
+            assert told
+            since, then = told.groups()
+            assert query.get("DateCreatedAfter") != since
+            query["DateCreatedAfter"] = since
+    assert (sum(totals), len(totals) > 1) == (7, True)
+    assert len(client.get("/v2/Attempts", params={"PageSize": 50}).json()["attempts"]) == 2
+
+
+def test_few_requests_look_on_at_once(
+    make_parts: Callable[..., Sendcode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who would look on while as many do as may is told to come back; one look is for everybody."""
+    monkeypatch.setattr(attempt_looks, "SCAN", 2)
+    parts = make_parts()
+    client, service = door(parts), parts.services.create(ACCOUNT, "Example")
+    for n in range(50, 53):
+        begin(parts, service, f"+4474001234{n}")
+    with ExitStack() as others:
+        for _ in range(attempt_looks.LONG):
+            numbers = others.enter_context(parts.attempts._looks.of_one())
+            assert [next(numbers), next(numbers)] == [0, 1]
+        answer = client.get("/v2/Attempts/Summary")
+        refused(answer, 429, 20429)
+        assert answer.headers["Retry-After"] == "1"
+        assert client.get("/v2/Attempts?PageSize=1").status_code == 200
+    for _ in range(attempt_looks.LONG + 1):
+        assert client.get("/v2/Attempts/Summary").json()["total_attempts"] == 3
+
+
+def test_attempts_are_found_by_index(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at attempts, and at a number's, is by index in a table of 20,000: no statement is
+    longer than its scan."""
     if parts.db.dialect != "postgresql":
         return
+    monkeypatch.setattr(attempt_looks, "SCAN", 200)
     begin(parts, service)
     _multiply(parts, "verifications", "VEx", "sid", "number_index")
     _multiply(parts, "deliveries", "VLx", "sid", "verification_sid")
     with parts.db.begin() as connection:
         connection.execute(text("ANALYZE verifications, deliveries"))
         for which, index in (
-            (Which(), "pk_deliveries"),
-            (Which(after=1, before=2), "pk_deliveries"),
-            (Which(to=NUMBER), "ix_verifications_number_index_created_at"),
+            (Which(after=1), "pk_deliveries"),
+            (Which(after=1, converted=True, country="FR"), "pk_deliveries"),
+            (Which(after=1, to=NUMBER), "ix_verifications_number_index_created_at"),
+            (Which(after=1, verification_sid="VE" + ZEROS), "ix_deliveries_verification_sid"),
         ):
-            chosen = parts.attempts._chosen(select(*_COLUMNS), ACCOUNT, which)
-            statement = chosen.order_by(deliveries.c.sid.desc()).limit(51)
-            compiled = statement.compile(
-                parts.db.engine, compile_kwargs={"render_postcompile": True}
-            )
-            found = connection.exec_driver_sql(f"EXPLAIN {compiled}", dict(compiled.params))
-            plan = "\n".join(row[0] for row in found)
-            assert index in plan, plan
-            assert "Seq Scan on" not in plan, plan
+            which, numbers = parts.attempts._meant(ACCOUNT, which)
+            scan = attempt_looks.scan_of(ACCOUNT, which, numbers, "VL0", attempt_looks.END)
+            for statement in (
+                attempt_looks.page_of(scan, 51, backwards=False),
+                attempt_looks.looked(scan),
+                attempt_looks.counted(scan),
+            ):
+                compiled = statement.compile(
+                    parts.db.engine, compile_kwargs={"render_postcompile": True}
+                )
+                found = connection.exec_driver_sql(f"EXPLAIN {compiled}", dict(compiled.params))
+                plan = "\n".join(row[0] for row in found)
+                assert index in plan, plan
+                assert "Seq Scan on" not in plan, plan
+
+
+def _made_at(parts: Sendcode, sid: str, ms: int) -> None:
+    """A delivery as if it had been made then: its sid begins with the time."""
+    values = {"old": sid, "new": f"VL{ms:012x}{sid[14:]}", "ms": ms}
+    with parts.db.begin() as connection:
+        change = text("UPDATE deliveries SET sid = :new, created_at = :ms WHERE sid = :old")
+        connection.execute(change, values)
 
 
 def _multiply(parts: Sendcode, table: str, prefix: str, *distinct: str) -> None:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from api_stub.errors import invalid, translate
 from worker.errors import (
+    BusyError,
     ChecksSpentError,
     KeyMissingError,
     LimitReachedError,
@@ -26,6 +27,7 @@ REQUEST = Request({"type": "http", "path": "/v2/Services/x/Verifications", "head
     [
         (LimitReachedError("sends", 17), 429, 60203, "17"),
         (OverloadedError(5), 429, 20429, "5"),
+        (BusyError(1), 429, 20429, "1"),
         (ChecksSpentError(300), 429, 60202, "300"),
         (RequestRunningError("running"), 409, 20409, "1"),
         (RequestConflictError("other values"), 422, 20422, None),
