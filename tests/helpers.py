@@ -22,6 +22,7 @@ _TIMES = {
     "factors": ("created_at",),
     "challenges": ("created_at", "expires_at"),
     "backup_sets": ("tries_from",),
+    "number_guards": ("updated_at",),
 }
 
 

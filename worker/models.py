@@ -217,6 +217,25 @@ number_guards = Table(
     Column("number_index", LargeBinary(32), primary_key=True),
     Column("failures", Integer, nullable=False),  # wrong codes in a row
     Column("disabled_at", BigInteger),
+    Column("updated_at", BigInteger),  # NULL of what an older process wrote
+    Index(
+        "ix_number_guards_untimed",
+        "updated_at",
+        postgresql_where=text("updated_at IS NULL"),
+        sqlite_where=text("updated_at IS NULL"),
+    ),
+    Index(
+        "ix_number_guards_idle",
+        "updated_at",
+        postgresql_where=text("disabled_at IS NULL"),
+        sqlite_where=text("disabled_at IS NULL"),
+    ),
+    Index(
+        "ix_number_guards_cleared",
+        "updated_at",
+        postgresql_where=text("failures = 0 AND disabled_at IS NULL"),
+        sqlite_where=text("failures = 0 AND disabled_at IS NULL"),
+    ),
 )
 
 requests = Table(

@@ -30,10 +30,11 @@ from worker import __version__, celery_app, factors, logs, metrics, outbox
 from worker.db import Database, now_ms, then_ms
 from worker.fallback import Fallback
 from worker.holds import Holds
-from worker.models import deliveries, number_guards, receipts, requests, verifications
+from worker.models import deliveries, receipts, verifications
 from worker.operations import Operations
 from worker.operators import Operators
 from worker.outbox import Event, note
+from worker.purging import purge_guards, purge_requests
 from worker.queues import PUBLISHED_AT, depth, oldest_waiting
 from worker.settings import Settings
 from worker.statements import PENDING, SPENT, Publish
@@ -52,7 +53,6 @@ LONG_QUEUE = 500  # messages from which repeats would only make the wait longer
 RECEIPT_GRACE = 60_000  # ms after a code's life in which a receipt may still come
 ENQUIRE_EVERY = 60_000  # ms between two questions about one delivery; more, the older it is
 ASKED_AT_ONCE = 10  # deliveries in one message: a provider that hangs holds it for each
-REQUEST_HOLDS = 86_400_000  # ms in which the same request id gets the same answer
 SHARED_FROM = 64  # due deliveries from which one message carries two of them
 SLACK = 1_000  # ms between a row's commit and its message being visible in the broker
 
@@ -349,15 +349,8 @@ class Relay:
         outbox.purge(self._db, age)
         self._operations.purge(age)
         self._operators.purge()
-        with self._db.begin() as connection:
-            connection.execute(
-                delete(requests).where(requests.c.created_at < then_ms() - REQUEST_HOLDS)
-            )
-            connection.execute(
-                delete(number_guards).where(
-                    number_guards.c.failures == 0, number_guards.c.disabled_at.is_(None)
-                )
-            )
+        purge_requests(self._db)
+        purge_guards(self._db, age)
 
     def _purge_batch(self, connection: Connection, age: int) -> int:
         old = list(

@@ -1,19 +1,23 @@
 """The relay on both databases and a real Valkey."""
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import text
+from sqlalchemy import and_, insert, select, text, update
 
-from tests.helpers import at_once, code_of, count, delivery, let_time_pass, waiting
+from tests.helpers import at_once, code_of, count, delivery, let_time_pass, waiting, wrong_code
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.standin import Standin
-from worker import queues
+from worker import purging, queues
 from worker import relay as relay_module
+from worker.db import now_ms
 from worker.errors import LimitsUnavailableError
+from worker.models import number_guards
 from worker.plan import read_plan
 from worker.providers.twilio_errors import MESSAGE_STATUSES
 from worker.relay import Relay
@@ -156,6 +160,97 @@ def test_purge_removes_only_what_is_old(parts: Sendcode, service: Service, relay
     start(parts, service)
     relay.purge()
     assert [count(parts, t) for t in ("verifications", "deliveries")] == [1, 1]
+
+
+def test_guards_are_purged_but_for_disabled_numbers(
+    parts: Sendcode, service: Service, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guard goes when it counts nothing, or the retention after its last change. A disabled
+    number's stays, and one that an older process wrote gets its time first."""
+    monkeypatch.setattr(purging, "BATCH", 2)
+    day = 86_400_000
+    add_guards(parts, service, 5, failures=3, updated_at=now(parts) - 31 * day)
+    add_guards(parts, service, 3, failures=2, updated_at=now(parts) - 29 * day)
+    add_guards(parts, service, 3, failures=0, updated_at=now(parts) - 1)
+    add_guards(parts, service, 1, failures=100, disabled_at=1, updated_at=1)
+    add_guards(parts, service, 3, failures=1)
+    relay.purge()
+    assert guards(parts) == [1, 1, 1, 2, 2, 2, 100]
+    assert count(parts, "number_guards WHERE updated_at IS NULL") == 0
+    let_time_pass(parts, 30 * 86_400)
+    relay.purge()
+    assert guards(parts) == [100]
+
+
+def test_each_guess_starts_the_guards_time_anew(
+    parts: Sendcode, service: Service, relay: Relay
+) -> None:
+    """Wrong codes in a row are kept for the retention after the last one, not after the first."""
+    sid = start(parts, service)
+    verification = parts.verifications.fetch(ACCOUNT, service.sid, to=NUMBER)
+    wrong = wrong_code(code_of(parts, verification.sid))
+    for failures in (1, 2):
+        parts.verifications.check(ACCOUNT, service.sid, wrong, to=NUMBER)
+        assert guards(parts) == [failures]
+        change = "UPDATE number_guards SET updated_at = updated_at - :ms"
+        with parts.db.begin() as connection:
+            connection.execute(text(change), {"ms": 29 * 86_400_000})
+        relay.purge()
+    assert (guards(parts), delivery(parts, sid).state) == ([2], "queued")
+
+
+def test_a_purge_waits_for_nobody(parts: Sendcode, service: Service, relay: Relay) -> None:
+    """A guard that somebody writes at the moment is left for the next time, the others go."""
+    if parts.db.dialect != "postgresql":
+        return
+    add_guards(parts, service, 3, failures=1, updated_at=1)
+    with parts.db.begin() as connection:
+        row = connection.execute(select(number_guards.c.number_index).limit(1)).scalar_one()
+        held = number_guards.c.number_index == row
+        connection.execute(update(number_guards).where(held).values(failures=2))
+        relay.purge()
+    assert guards(parts) == [2]
+    relay.purge()
+    assert guards(parts) == []
+
+
+def test_guards_are_purged_by_index(parts: Sendcode, service: Service) -> None:
+    """No purge of guards reads the table: most of its rows are to stay."""
+    explain = "EXPLAIN QUERY PLAN " if parts.db.dialect == "sqlite" else "EXPLAIN "
+    with parts.db.begin() as connection:
+        if parts.db.dialect == "postgresql":
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        for which, index in (
+            (purging._UNTIMED, "ix_number_guards_untimed"),
+            (purging._CLEARED, "ix_number_guards_cleared"),
+            (and_(purging._IDLE, number_guards.c.updated_at < 1), "ix_number_guards_idle"),
+        ):
+            found = purging._next(number_guards, which)
+            options = {"literal_binds": True}
+            compiled = found.compile(parts.db.engine, compile_kwargs=options)
+            plan = connection.exec_driver_sql(f"{explain}{compiled}".replace("%", "%%")).all()
+            assert index in str(plan), plan
+
+
+def add_guards(parts: Sendcode, service: Service, count: int, **values: Any) -> None:
+    """Guards of made-up numbers; without `updated_at` as an older process writes them."""
+    rows = [
+        {"service_sid": service.sid, "number_index": secrets.token_bytes(32), **values}
+        for _ in range(count)
+    ]
+    with parts.db.begin() as connection:
+        connection.execute(insert(number_guards), rows)
+
+
+def guards(parts: Sendcode) -> list[int]:
+    """Their wrong codes in a row, the fewest first."""
+    with parts.db.statement() as connection:
+        return sorted(connection.execute(select(number_guards.c.failures)).scalars())
+
+
+def now(parts: Sendcode) -> int:
+    with parts.db.statement() as connection:
+        return int(connection.execute(select(now_ms())).scalar_one())
 
 
 def test_a_large_backlog_is_published_in_batches(

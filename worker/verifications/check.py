@@ -60,7 +60,7 @@ _CLEAR_FAILURES = (
     update(number_guards)
     .where(_g.service_sid == bindparam("b_service"), _g.number_index == bindparam("b_index"))
     .where(_g.failures > 0, _g.disabled_at.is_(None))
-    .values(failures=0)
+    .values(failures=0, updated_at=now_ms())
 )
 
 
@@ -179,12 +179,13 @@ class Checking(Base):
     def _count_failure(self) -> Any:
         most = self._settings.disable_after_failures
         statement = self._db.insert(number_guards).values(
-            failures=1, disabled_at=now_ms() if most <= 1 else None
+            failures=1, disabled_at=now_ms() if most <= 1 else None, updated_at=now_ms()
         )
         return statement.on_conflict_do_update(
             index_elements=[_g.service_sid, _g.number_index],
             set_={
                 "failures": _g.failures + 1,
+                "updated_at": now_ms(),
                 "disabled_at": case(
                     (and_(_g.disabled_at.is_(None), _g.failures + 1 >= most), now_ms()),
                     else_=_g.disabled_at,

@@ -104,7 +104,7 @@ class Managing(Base):
                 update(number_guards)
                 .where(_g.service_sid == service_sid, _g.number_index.in_(indexes), owned)
                 .where(_g.disabled_at.is_not(None))
-                .values(failures=0, disabled_at=None)
+                .values(failures=0, disabled_at=None, updated_at=now_ms())
             ).rowcount
             if enabled and by is not None:
                 of = {"service": service_sid}
