@@ -9,7 +9,9 @@ import click
 import pytest
 import yaml
 
+from worker import codes
 from worker.cli import main
+from worker.db import Database
 from worker.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -106,3 +108,33 @@ def test_the_command_table_is_complete() -> None:
     for name, command in main.commands.items():
         for word in (name, *(command.commands if isinstance(command, click.Group) else ())):
             assert re.search(rf"[` ]{word}[` ]", table), word
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/deploy.md", "docs/scale.md", "docker-compose.yml"]
+)
+def test_a_process_has_two_pools(name: str, tmp_path: Path) -> None:
+    """Whoever adds up connections is told of both pools that a process has."""
+    pools = len(Database(f"sqlite:///{tmp_path}/x").engines)
+    told = [line for line in text_of(name) if "SENDCODE_DATABASE_POOL_SIZE" in line]
+    assert told
+    for line in told:
+        assert f"{pools} × " in line or "each of a process's two pools" in line
+
+
+def text_of(name: str) -> list[str]:
+    return (ROOT / name).read_text().splitlines()
+
+
+def test_lookup_is_told_once() -> None:
+    """The page of compatibility says of look-ups what the setting does, and nothing against it."""
+    page = (ROOT / "docs" / "compatibility.md").read_text()
+    assert re.findall(r"`lookup` is[^.]*", page) == ["`lookup` is `{}` without `LookupEnabled`"]
+
+
+def test_digits_are_drawn_as_decided() -> None:
+    """The decision names as many digits of one HOTP value as the code draws."""
+    page = " ".join((ROOT / "docs" / "decisions.md").read_text().split())
+    words = dict(enumerate(("one", "two", "three", "four", "five", "six", "seven", "eight"), 1))
+    drawn = f"drawn {words[codes._CHUNK]} at a time; a HOTP value above the last whole multiple of"
+    assert f"{drawn} 10^{codes._CHUNK} is" in page
