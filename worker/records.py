@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
-from sqlalchemy import ColumnElement, Connection, Select, Subquery, func, select, text
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, case, func, select, text
 
 from worker import phone, sheets
 from worker.codes import Keyring
@@ -18,9 +18,11 @@ from worker.db import Database, now_ms
 from worker.errors import KeyMissingError, NotFoundError
 from worker.models import deliveries, receipts, verifications
 from worker.moments import stamp
+from worker.statements import ALIVE
 from worker.states import NO_ERROR, Channel
 
 SCAN = 20_000
+COUNTED = 200_000  # deliveries that a count looks at
 EXPORTED = 1000  # deliveries that are read at once
 COLUMNS = (
     *("created_at", "sid", "verification_sid", "service_sid", "number", "country", "channel"),
@@ -66,6 +68,19 @@ class Page:
 
     records: list[dict[str, Any]]
     next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """
+    :param total: deliveries that match
+    :param alive: those of them whose code can still be sent
+    :param at_least: there may be more, older than the `COUNTED` that were looked at
+    """
+
+    total: int
+    alive: int
+    at_least: bool
 
 
 class Records:
@@ -135,34 +150,37 @@ class Records:
         since = 0 if filters.sids else now - filters.within * 1000
         return sid_at(since), sid_at(now + 1)
 
-    def count(self, filters: Filters, since: str, before: str) -> int:
-        """How many match, however many there are: in bounded steps."""
-        total = 0
+    def count(self, filters: Filters, since: str, before: str) -> Count:
+        """How many match among the newest `COUNTED`, in bounded steps."""
+        total = alive = looked_at = 0
         cursor: str | None = before
-        while cursor is not None:
+        while cursor is not None and looked_at < COUNTED:
             scan = self._scan(filters, since, cursor)
             matches = (
-                select(func.count())
+                select(func.count(), func.count(case((ALIVE, 1))))
                 .select_from(scan)
                 .join(verifications, _v.sid == scan.c.verification_sid)
                 .where(*_matching(filters, scan.c))
             )
             with self._db.statement() as connection:
-                total += int(connection.execute(matches).scalar_one())
+                found, living = connection.execute(matches).one()
                 cursor = _end_of(connection, scan)
-        return total
+            total, alive, looked_at = total + found, alive + living, looked_at + SCAN
+        return Count(total, alive, cursor is not None)
 
     def sids(
-        self, filters: Filters, since: str, before: str, limit: int
+        self, filters: Filters, since: str, before: str, limit: int, *, alive: bool = False
     ) -> tuple[list[str], str | None]:
         """Up to `limit` deliveries that match, the newest first, and where to go on; None behind
         the last.
+
+        :param alive: those alone whose code can still be sent
         """
         scan = self._scan(filters, since, before)
         statement = (
             select(scan.c.sid)
             .join(verifications, _v.sid == scan.c.verification_sid)
-            .where(*_matching(filters, scan.c))
+            .where(*_matching(filters, scan.c), *((ALIVE,) if alive else ()))
             .order_by(scan.c.sid.desc())
             .limit(limit)
         )

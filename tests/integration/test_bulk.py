@@ -1,15 +1,18 @@
 """Bulk: a verb on all that match, once each, whatever dies, on both databases."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
 
-from tests.helpers import at_once, count, delivery
+from tests.helpers import at_once, count, delivery, let_time_pass
 from tests.integration.operating import ADMIN, ANN, audited, delivery_of, make_relay
 from tests.standin import Standin
+from worker import records
 from worker.errors import ActionRefusedError, InvalidParameterError, NotFoundError
 from worker.operations import BulkJob
+from worker.operations import bulk as bulk_module
 from worker.records import Filters
 from worker.services import Service
 from worker.wiring import Sendcode
@@ -192,10 +195,57 @@ def test_what_is_refused_is_counted_as_failed(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
     """A match that may not be sent again is passed over and counted; the rest goes on."""
-    sids = fail(parts, service, provider, 3)
-    parts.operations.sending.cancel(ANN, sids[1], "asked to")
+    fail(parts, service, provider, 3)
+    parts.operations.blocks.block(ANN, "+447400100001", "abuse")
     job = finish(parts, begin(parts))
     assert (job.state, job.done, job.failed) == ("done", 2, 1)
+
+
+def test_dead_codes_are_passed_over(parts: Sendcode, service: Service, provider: Standin) -> None:
+    """A retry looks no further back than a code can live, and tries none whose code is dead: it
+    tells before how many live. Where none does there is no job, and a cancel looks at all."""
+    sids, month = fail(parts, service, provider, 3), replace(FAILED, within=2_592_000)
+    parts.operations.sending.cancel(ANN, sids[1], "asked to")
+    told = parts.operations.bulk.start(ANN, "retry", month, "why", dry_run=True).after or {}
+    assert (told["total"], told["live"], told["filters"]["within"]) == (3, 2, 86_400)
+    job = finish(parts, begin(parts, "retry", month))
+    assert (job.total, job.done, job.unchanged, job.failed) == (2, 2, 0, 0)
+    told = parts.operations.bulk.start(ANN, "cancel", month, "why", dry_run=True).after or {}
+    assert (told["total"], told["filters"]["within"]) == (3, 2_592_000)
+    assert "live" not in told
+    let_time_pass(parts, 601)
+    assert parts.operations.bulk.start(ANN, "retry", month, "why").result == "unchanged"
+
+
+def test_jobs_take_turns(
+    parts: Sendcode, service: Service, provider: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long job keeps no later one waiting: each gets its batch in turn."""
+    monkeypatch.setattr(bulk_module, "BATCH", 1)
+    fail(parts, service, provider, 4)
+    first, second = begin(parts), begin(parts)
+    for _ in range(4):
+        parts.operations.bulk.tick()
+    jobs = [parts.operations.bulk.fetch(sid) for sid in (first, second)]
+    assert [job.done + job.unchanged for job in jobs] == [2, 2]
+
+
+def test_a_count_is_bounded(
+    parts: Sendcode, service: Service, provider: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counting stops at a bound and says so; the job does all that match all the same, also
+    where none of them was counted."""
+    fail(parts, service, provider, 5)
+    monkeypatch.setattr(records, "SCAN", 2)
+    monkeypatch.setattr(records, "COUNTED", 2)
+    told = parts.operations.bulk.start(ANN, "retry", FAILED, "why", dry_run=True).after or {}
+    assert (told["total"], told["live"], told["at_least"]) == (2, 2, True)
+    job = finish(parts, begin(parts))
+    assert (job.state, job.total, job.done, job.options["at_least"]) == ("done", 2, 5, True)
+    job = finish(parts, begin(parts, "cancel", replace(FAILED, country="GB", state="failed")))
+    assert (job.state, job.done) == ("done", 5)
+    rare = Filters(state="failed", channel="call")
+    assert parts.operations.bulk.start(ANN, "retry", rare, "why").result == "done"
 
 
 def test_one_that_breaks_keeps_no_other_back(

@@ -91,17 +91,24 @@ def _start(
     ours = parts()
     wanted = Filters(country=country and country.upper(), sids=requests or None, **filters)
     counted = ours.operations.bulk.start(me(), verb, wanted, reason, **values, dry_run=True)
-    total = (counted.after or {})["total"]
-    if dry_run or not total:
+    found = counted.after or {}
+    if dry_run or not (found.get("live", found["total"]) or found.get("at_least")):
         told(counted)
         return
     if not yes:
-        click.confirm(f"{verb} {total} deliveries?", abort=True, err=True)
+        click.confirm(f"{verb} {_how_many(found)}?", abort=True, err=True)
     made = ours.operations.bulk.start(me(), verb, wanted, reason, **values)
     if wait and made.result is Result.DONE:
         _print(_watch(ours, made.target))
     else:
         told(made)
+
+
+def _how_many(found: dict[str, Any]) -> str:
+    more = "at least " if found.get("at_least") else ""
+    if "live" in found:
+        return f"{more}{found['live']} deliveries whose codes live, of {found['total']} that match"
+    return f"{more}{found['total']} deliveries"
 
 
 @bulk.command("list")
@@ -155,6 +162,5 @@ def _print(job: BulkJob) -> None:
 
 def _line(job: BulkJob) -> str:
     counts = f"{job.done} done, {job.unchanged} unchanged, {job.failed} refused"
-    return (
-        f"{job.sid}  {job.verb}  {job.state}  {counts} of {job.total}  by {job.who}: {job.reason}"
-    )
+    total = f"{'at least ' if job.options.get('at_least') else ''}{job.total}"
+    return f"{job.sid}  {job.verb}  {job.state}  {counts} of {total}  by {job.who}: {job.reason}"

@@ -8,7 +8,7 @@ come after the job was made do not match, which the new ones of a retry would.
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import structlog
@@ -27,11 +27,13 @@ from worker.operations.sending import Sending
 from worker.operations.words import Outcome, Result, acting, done_or_would, require_admin
 from worker.operator_tables import bulk_jobs
 from worker.records import Filters, Records
+from worker.sent import LONGEST_LIFE
 from worker.states import Channel, DeliveryState
 
 log = structlog.get_logger()
 
-VERBS = ("retry", "resend", "cancel")
+SENDS = ("retry", "resend")  # of no use once the code is dead
+VERBS = (*SENDS, "cancel")
 MOST_CHOSEN = 500  # deliveries that are named one by one
 BATCH = 50  # deliveries that one look finds
 TICK = 1.0  # seconds between two looks for a job
@@ -41,7 +43,13 @@ _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _ERROR = re.compile(r"[0-9]{1,6}|[a-z][a-z0-9_]{0,31}", re.ASCII)
 _j = bulk_jobs.c
 _RUNNING = text("bulk_jobs.state = 'running'")
-_FREE = select(_j.sid).where(_RUNNING, _j.lease_until <= then_ms()).order_by(_j.sid).limit(1)
+# In turns, since a code that waits behind another job's thousands would be dead.
+_FREE = (
+    select(_j.sid)
+    .where(_RUNNING, _j.lease_until <= then_ms())
+    .order_by(_j.updated_at, _j.sid)
+    .limit(1)
+)
 _TAKE = (
     update(bulk_jobs)
     .where(_j.sid == bindparam("b_sid"), _j.state == "running", _j.lease_until <= now_ms())
@@ -79,10 +87,12 @@ class BulkJob:
     """Times are ms since 1970 UTC.
 
     :param verb: `retry`, `resend` or `cancel`
-    :param options: of a resend the `channel`; `override_limits`
+    :param options: of a resend the `channel`; `override_limits`; `at_least`, where not all that
+        match were counted
     :param filters: as `worker.records.Filters`, without a number; of chosen ones their `sids`
     :param state: `running`, `done` or `stopped`
-    :param total: what matched when it was made; what has changed since is passed over
+    :param total: what matched when it was made, of a retry or resend those whose code lived; what
+        has changed since is passed over
     :param unchanged: nothing had to be done
     :param failed: refused, such as by a limit
     """
@@ -141,7 +151,8 @@ class Bulk:
         dry_run: bool = False,
     ) -> Outcome:
         """Have a verb done to all deliveries that match now; its sid is the target, the count is
-        in `after`. A dry run counts.
+        in `after`. A dry run counts. A retry or resend passes over what is older than any code
+        lives, and what is dead; `after` has those that `live`.
 
         :param filters: with `sids`, up to `MOST_CHOSEN` deliveries that were chosen, and no other
             filter; of those that are gone none is made of
@@ -160,12 +171,17 @@ class Bulk:
             raise InvalidParameterError("Number", "is no filter here: act on each of its sids")
         if override_limits:
             require_admin(by, "override limits")
+        if verb in SENDS:
+            filters = replace(filters, within=min(filters.within, LONGEST_LIFE // 1000))
         since, before = self._records.window(filters)
-        total = self._records.count(filters, since, before)
-        options = {"channel": channel, "override_limits": override_limits}
+        counted = self._records.count(filters, since, before)
+        options: dict[str, Any] = {"channel": channel, "override_limits": override_limits}
+        options |= {"at_least": True} if counted.at_least else {}
         shown = _shown(filters)
-        after = {"verb": verb, "total": total, **_told(filters, shown), **options}
-        if dry_run or not total:
+        after = {"verb": verb, "total": counted.total, **_told(filters, shown), **options}
+        after |= {"live": counted.alive} if verb in SENDS else {}
+        total = counted.alive if verb in SENDS else counted.total
+        if dry_run or not (total or counted.at_least):
             result = Result.WOULD if dry_run else Result.UNCHANGED
             return Outcome(f"bulk.{verb}", "-", result, after=after)
         sid = new_sid("OJ")
@@ -234,7 +250,7 @@ class Bulk:
                 stop.wait(TICK)
 
     def tick(self, stop: threading.Event | None = None) -> bool:
-        """Do one batch of the oldest job that nobody does; whether there was one."""
+        """Do one batch of the job that waits longest; whether there was one that nobody does."""
         with self._db.statement() as connection:
             sid = connection.execute(_FREE).scalar_one_or_none()
             if sid is None:
@@ -255,7 +271,8 @@ class Bulk:
     def _batch(self, job: RowMapping, stop: threading.Event) -> str | None:
         """Where the cursor is then; None where another does the job, whose lease it is."""
         seen = str(job["cursor"])
-        sids, further = self._records.sids(Filters(**job["filters"]), job["since"], seen, BATCH)
+        filters, alive = Filters(**job["filters"]), job["verb"] in SENDS
+        sids, further = self._records.sids(filters, job["since"], seen, BATCH, alive=alive)
         for sid in sids:
             if stop.is_set():
                 return seen
