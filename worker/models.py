@@ -47,6 +47,8 @@ services = Table(
     Column("friendly_name", String(32), nullable=False),
     Column("code_length", Integer, nullable=False),
     Column("code_life", Integer, nullable=False),  # seconds
+    Column("send_limit", Integer),  # NULL, as below: the setting of the processes
+    Column("check_limit", Integer),
     Column("press_key", Boolean, nullable=False),  # Twilio: dtmf_input_required
     Column("spoken_name", String(32)),  # Twilio: tts_name
     Column("do_not_share", Boolean, nullable=False),

@@ -15,17 +15,25 @@ from worker.models import new_sid, services, verifications
 
 CODE_LENGTHS = range(4, 11)
 CODE_LIVES = range(60, 86_401)  # seconds
+SEND_LIMITS = range(1, 100_001)
+CHECK_LIMITS = range(1, 11)
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Times are ms since 1970 UTC, `code_life` is in seconds, `plan` as `worker.plan` keeps it."""
+    """Times are ms since 1970 UTC, `code_life` is in seconds, `plan` as `worker.plan` keeps it.
+
+    :param send_limit: sends to a number; None: `SENDCODE_LIMIT_SENDS`
+    :param check_limit: guesses per verification; None: `SENDCODE_MAX_CHECKS`
+    """
 
     sid: str
     account_sid: str
     friendly_name: str
     code_length: int
     code_life: int
+    send_limit: int | None
+    check_limit: int | None
     press_key: bool
     spoken_name: str | None
     do_not_share: bool
@@ -40,6 +48,8 @@ class Service:
 _DEFAULTS: dict[str, Any] = {
     "code_length": 6,
     "code_life": 600,
+    "send_limit": None,
+    "check_limit": None,
     "press_key": False,
     "spoken_name": None,
     "do_not_share": False,
@@ -151,6 +161,12 @@ def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
         checked["friendly_name"] = check_brand(checked["friendly_name"])
     _within(checked, "code_length", "CodeLength", CODE_LENGTHS)
     _within(checked, "code_life", "CodeLife", CODE_LIVES)
+    for key, field, allowed in (
+        ("send_limit", "SendLimit", SEND_LIMITS),
+        ("check_limit", "CheckLimit", CHECK_LIMITS),
+    ):
+        if checked.get(key) is not None:
+            _within(checked, key, field, allowed)
     if checked.get("spoken_name"):
         checked["spoken_name"] = check_brand(checked["spoken_name"], "TtsName")
     if checked.get("web_origin"):

@@ -139,7 +139,9 @@ class Settings(BaseSettings):
         2.0, gt=0, description="first retry waits up to this, doubling, with full jitter"
     )
     retry_cap_seconds: float = Field(20.0, gt=0, description="no retry waits longer than this")
-    limit_sends: int = Field(5, ge=1, description="sends per service and number …")
+    limit_sends: int = Field(
+        5, ge=1, description="sends per service and number, unless the service has its own limit, …"
+    )
     limit_sends_window: Seconds = Field(600, description="… in this many seconds")
     limit_daily: int = Field(10, ge=1, description="sends per number over all services in 24 h")
     limit_daily_calls: int = Field(3, ge=0, description="of which calls")
@@ -178,7 +180,9 @@ class Settings(BaseSettings):
         ge=0,
         description="new starts get 429 while the oldest waiting job is older; 0: never",
     )
-    max_checks: int = Field(5, ge=1, le=10, description="guesses per verification")
+    max_checks: int = Field(
+        5, ge=1, le=10, description="guesses per verification, unless its service has its own limit"
+    )
     disable_after_failures: int = Field(
         100,
         ge=1,

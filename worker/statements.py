@@ -70,16 +70,22 @@ def new_delivery(
 
 
 def service_limit(
-    settings: Settings, service_sid: str, index: bytes, indexes: Sequence[bytes] = ()
+    settings: Settings,
+    service_sid: str,
+    index: bytes,
+    indexes: Sequence[bytes] = (),
+    *,
+    send_limit: int | None = None,
 ) -> Limit:
     """Sends of one service to one number; given back by an approval or a cancel.
 
     :param indexes: see `number_limits`
+    :param send_limit: likewise
     """
     return Limit(
         "sends",
         f"{service_sid}:{index.hex()}",
-        settings.limit_sends,
+        send_limit or settings.limit_sends,
         settings.limit_sends_window,
         Sends(tuple(indexes) or (index,), service=service_sid),
     )
@@ -91,15 +97,18 @@ def number_limits(
     index: bytes,
     channel: Channel,
     indexes: Sequence[bytes] = (),
+    *,
+    send_limit: int | None = None,
 ) -> list[Limit]:
     """Every limit that one send to a number must pass.
 
     :param index: of the number, under which it is counted
     :param indexes: under every key, where they are known: what was lost is learnt by them
+    :param send_limit: the service's own; None: as the settings say
     """
     number, every = index.hex(), tuple(indexes) or (index,)
     found = [
-        service_limit(settings, service_sid, index, every),
+        service_limit(settings, service_sid, index, every, send_limit=send_limit),
         Limit("daily", number, settings.limit_daily, DAY, Sends(every)),
     ]
     if channel is Channel.CALL:

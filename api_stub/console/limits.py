@@ -1,5 +1,7 @@
 """The limits and budgets in force, and how much of them is used."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -10,9 +12,10 @@ from api_stub.console.pages import page
 from api_stub.console.verbs import scope_of
 from api_stub.console.wording import money
 from worker import phone
-from worker.errors import InvalidParameterError, LimitsUnavailableError
+from worker.errors import InvalidParameterError, LimitsUnavailableError, NotFoundError
 from worker.money import Money
 from worker.operations import BudgetStanding
+from worker.services import Service
 from worker.settings import Settings
 from worker.spends import ALL, MESSAGES
 from worker.statements import COUNTRY, RANGE, number_limits, range_limits
@@ -41,12 +44,21 @@ async def of_number(request: Request, session: Viewer, fields: Fields) -> Respon
 
 def _used(ours: Sendcode, service: str, number: phone.Phone) -> list[dict[str, Any]]:
     index = ours.keyring.number_index
-    limits = number_limits(ours.settings, service, index(number.e164), Channel.CALL)
+    limits = number_limits(
+        *(ours.settings, service, index(number.e164), Channel.CALL),
+        send_limit=_send_limit(ours, service),
+    )
     limits += range_limits(ours.settings, service, number, index)
     return [
         {"name": one.name, "used": used, "most": one.most, "opens": opens}
         for one, (used, opens) in zip(limits, ours.limits.used(limits), strict=True)
     ]
+
+
+def _send_limit(ours: Sendcode, service: str) -> int | None:
+    with suppress(NotFoundError):
+        return ours.services.fetch(ours.settings.account_sid, service).send_limit
+    return None
 
 
 def _page(request: Request, wrong: str = "", **values: Any) -> Response:
@@ -57,7 +69,7 @@ def _page(request: Request, wrong: str = "", **values: Any) -> Response:
     units = [prices.currency, MESSAGES] if prices.micros else [MESSAGES]
     return page(
         request, "limits.html", 400 if wrong else 200, current="limits", wrong=wrong,
-        limits=_in_force(ours.settings), services=services, units=units,
+        limits=_in_force(ours.settings) + _own(services), services=services, units=units,
         budgets=_budgets(ours, {one.sid: one.friendly_name for one in services}),
         spent=ours.spent.by_country(), **shown,
     )  # fmt: skip
@@ -103,6 +115,19 @@ def _in_force(s: Settings) -> list[tuple[str, str, str]]:
         ("overload", f"no new start while a code waits over {s.overload_seconds} s",
          "SENDCODE_OVERLOAD_SECONDS"),
     ]  # fmt: skip
+
+
+def _own(services: Sequence[Service]) -> list[tuple[str, str, str]]:
+    """What services have in place of a setting."""
+    return [
+        (f"{name} of {one.friendly_name}", f"{most} in place of the above", parameter)
+        for one in services
+        for name, most, parameter in (
+            ("sends", one.send_limit, "SendLimit"),
+            ("checks", one.check_limit, "CheckLimit"),
+        )
+        if most is not None
+    ]
 
 
 def _of_range(s: Settings) -> str:

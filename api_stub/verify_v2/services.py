@@ -23,6 +23,11 @@ _FLAGS = {
     "Psd2Enabled": "psd2_enabled",
     "SkipSmsToLandlines": "skip_sms_to_landlines",
 }
+_TAKEN_AWAY = {  # by an empty value
+    "DefaultTemplateSid": "default_template_sid",
+    "SendLimit": "send_limit",
+    "CheckLimit": "check_limit",
+}
 _TOTP = {
     "Totp.TimeStep": ("totp_time_step", range(20, 61)),
     "Totp.CodeLength": ("totp_code_length", range(3, 9)),
@@ -40,6 +45,8 @@ def _settings(given: Parameters) -> dict[str, Any]:
         "do_not_share": given.boolean("DoNotShareWarningEnabled"),
         # Ours, beside Twilio's names.
         "code_life": given.integer("CodeLife"),
+        "send_limit": given.integer("SendLimit"),
+        "check_limit": given.integer("CheckLimit"),
         "web_origin": given.text("WebOrigin"),
     }
     if given.given("Fallback"):
@@ -106,8 +113,7 @@ async def update(request: Request, account: Admin, sid: ServiceSid, given: Given
     settings = _settings(given)
     if given.given("FriendlyName"):
         settings["friendly_name"] = given.required("FriendlyName")
-    if ("DefaultTemplateSid", "") in given.items():
-        settings["default_template_sid"] = None
+    settings |= {key: None for name, key in _TAKEN_AWAY.items() if (name, "") in given.items()}
     if kept := _twilio_only(given):
         settings["twilio_only"] = kept
     found = await run_in_threadpool(parts_of(request).services.update, account, sid, **settings)

@@ -267,6 +267,10 @@ def test_bad_services(up: Up) -> None:
         {"CodeLength": "٦"},
         {"CodeLife": "59"},
         {"CodeLife": "86401"},
+        {"SendLimit": "0"},
+        {"SendLimit": "100001"},
+        {"CheckLimit": "0"},
+        {"CheckLimit": "11"},
         {"DtmfInputRequired": "perhaps"},
         {"Totp.Skew": "3"},
     ):

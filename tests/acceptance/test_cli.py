@@ -131,6 +131,12 @@ def test_services(up: Up) -> None:
     assert (made["code_length"], made["press_key"]) == (8, True)
     changed = result(up, "services", "update", made["sid"], "--code-life", "120")
     assert (changed["code_life"], changed["code_length"]) == (120, 8)
+    assert (changed["send_limit"], changed["check_limit"]) == (None, None)
+    own = ("--send-limit", "2", "--check-limit", "3")
+    changed = result(up, "services", "update", made["sid"], *own)
+    assert (changed["send_limit"], changed["check_limit"]) == (2, 3)
+    changed = result(up, "services", "update", made["sid"], "--send-limit", "default")
+    assert (changed["send_limit"], changed["check_limit"]) == (None, 3)
     assert made["sid"] in {one["sid"] for one in result(up, "services", "list")}
 
 

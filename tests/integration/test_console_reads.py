@@ -143,6 +143,15 @@ def test_limits_tell_what_neighbours_used(
         assert words in text, words
 
 
+def test_limits_show_a_services_own(ann: TestClient, parts: Sendcode) -> None:
+    """What a number may use is the service's own limit where it has one, and that is in force."""
+    own = parts.services.create(parts.settings.account_sid, "Bakery", send_limit=7, check_limit=3)
+    text = post(ann, "/limits/number", number="+447400123459", service=own.sid).text
+    assert re.search(r'<th scope="row">sends</th><td class="n">0</td><td class="n">7</td>', text)
+    for words in ("sends of Bakery</th><td>7 in place", "checks of Bakery</th><td>3 in place"):
+        assert words in text, words
+
+
 def test_within_three_clicks_to_the_cause_and_the_stop(
     parts: Sendcode, service: Service, olga: TestClient
 ) -> None:

@@ -17,9 +17,30 @@ def services() -> None:
     """Create, list and change services."""
 
 
+class _Limit(click.ParamType[Any]):
+    """A number, or `default` for the setting of the processes."""
+
+    name = "integer|default"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return _DEFAULT if value == _DEFAULT else click.INT.convert(value, param, ctx)
+
+
+_DEFAULT = "default"
+_LIMITS = ("send_limit", "check_limit")
 _service_options = [
     click.option("--code-length", type=int, help="4 to 10 digits"),
     click.option("--code-life", type=int, help="60 to 86400 seconds"),
+    click.option(
+        "--send-limit",
+        type=_Limit(),
+        help="Sends to a number in place of SENDCODE_LIMIT_SENDS; `default`: that again.",
+    ),
+    click.option(
+        "--check-limit",
+        type=_Limit(),
+        help="1 to 10 guesses in place of SENDCODE_MAX_CHECKS; `default`: that again.",
+    ),
     click.option("--press-key/--no-press-key", default=None, help="Calls ask for a key first."),
     click.option("--spoken-name", help="How calls say the name."),
     click.option("--do-not-share/--no-do-not-share", default=None, help="Add the warning."),
@@ -41,7 +62,9 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     given = {key: value for key, value in options.items() if value is not None}
     if "fallback" in given:
         given["plan"] = read_plan(given.pop("fallback"))
-    return given
+    return {
+        key: None if value == _DEFAULT and key in _LIMITS else value for key, value in given.items()
+    }
 
 
 def _print_service(service: Service) -> None:

@@ -25,7 +25,7 @@ from worker.errors import (
 )
 from worker.holds import Holds, blocks_number
 from worker.limits import Limit, Limits
-from worker.models import deliveries, verifications
+from worker.models import deliveries, services, verifications
 from worker.operations.words import Outcome, Result, acting, done_or_would, require_admin
 from worker.operator_tables import repeats
 from worker.settings import Settings
@@ -63,9 +63,11 @@ _FOUND = (
         _v.payment_sealed.is_not(None).label("pays"),
         ALIVE.label("alive"),
         blocks_number(_v.number_index.__eq__).label("blocked"),
+        services.c.send_limit,
         now_ms().label("now"),
     )
     .join(verifications, _v.sid == _d.verification_sid)
+    .join(services, services.c.sid == _v.service_sid)
     .order_by(_d.sid.desc())
     .limit(1)
 )
@@ -273,7 +275,10 @@ class Sending:
             raise ActionRefusedError("unreadable", "the number belongs to another row") from None
 
     def _limits_of(self, row: RowMapping, channel: Channel) -> list[Limit]:
-        return number_limits(self._settings, row["service_sid"], row["number_index"], channel)
+        return number_limits(
+            *(self._settings, row["service_sid"], row["number_index"], channel),
+            send_limit=row["send_limit"],
+        )
 
     def _spends_of(self, row: RowMapping, channel: Channel) -> Sequence[Spend]:
         held, prices = self._holds.now(), self._settings.price_list()

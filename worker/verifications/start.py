@@ -117,7 +117,8 @@ class Starting(Writing):
         plan = seen[0]["plan"] if wanted.payment is None else ()  # no call names a payment
         at_once = _plan_takes_over(held, wanted.channel, number.country, plan)
         limits = number_limits(
-            self._settings, wanted.service_sid, indexes[0], wanted.channel, indexes
+            *(self._settings, wanted.service_sid, indexes[0], wanted.channel, indexes),
+            send_limit=seen[0]["send_limit"],
         )
         if not seen[0]["vouched"]:
             limits += range_limits(

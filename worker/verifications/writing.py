@@ -188,7 +188,7 @@ class Writing(Admission):
             "code_length": len(code),
             "status": PENDING,
             "checks": 0,
-            "max_checks": self._settings.max_checks,
+            "max_checks": service["check_limit"] or self._settings.max_checks,
             "b_life": service["code_life"] * 1000,
             **self._brought(wanted, kid, sid),
             **values,
