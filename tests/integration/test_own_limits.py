@@ -23,13 +23,17 @@ def start(parts: Sendcode, service: Service) -> Verification:
     return parts.verifications.start(ACCOUNT, Start(service.sid, NUMBER, Channel.SMS))
 
 
+def passes(parts: Sendcode, service: Service) -> bool:
+    try:
+        start(parts, service)
+    except LimitReachedError as error:
+        return error.limit != "sends"
+    return True
+
+
 def sends(parts: Sendcode, service: Service) -> int:
-    """How many starts pass until one is refused."""
-    passed = 0
-    with pytest.raises(LimitReachedError, match="limit sends"):
-        for passed in range(10):  # noqa: B007
-            start(parts, service)
-    return passed
+    """How many starts of ten pass."""
+    return [passes(parts, service) for _ in range(10)].count(True)
 
 
 @pytest.mark.parametrize("own", [1, 5])
