@@ -53,12 +53,19 @@ OF_STATE = {
     DeliveryState.DELIVERED.value: Event.DELIVERED,
     DeliveryState.UNDELIVERED.value: Event.UNDELIVERED,
     DeliveryState.FAILED.value: Event.FAILED,
+    DeliveryState.EXPIRED.value: Event.FAILED,
 }
 
 
 def hooked(service_sid: ColumnElement[str]) -> ColumnElement[bool]:
     """Whether anybody may want to know: saves the writing where nobody does."""
     return exists().where(_h.service_sid == service_sid)
+
+
+def delivery_hooked() -> ColumnElement[bool]:
+    """Likewise, within a statement about deliveries."""
+    service = select(_v.service_sid).where(_v.sid == _d.verification_sid).correlate(deliveries)
+    return hooked(service.scalar_subquery())
 
 
 def note(connection: Connection, event: Event, sids: Sequence[str]) -> None:

@@ -33,7 +33,7 @@ from worker.holds import Holds
 from worker.models import deliveries, receipts, verifications
 from worker.operations import Operations
 from worker.operators import Operators
-from worker.outbox import Event, note
+from worker.outbox import Event, delivery_hooked, note
 from worker.purging import purge_guards, purge_requests
 from worker.queues import PUBLISHED_AT, depth, oldest_waiting
 from worker.settings import Settings
@@ -107,7 +107,7 @@ _RECOVER = (
     )
 )
 _OVERDUE_DELIVERIES = (
-    select(_d.sid, _d.queue)
+    select(_d.sid, _d.queue, delivery_hooked().label("hooked"))
     .where(_QUEUED, _d.expires_at <= then_ms())
     .order_by(_d.expires_at)
     .limit(BATCH)
@@ -253,7 +253,7 @@ class Relay:
 
     def settle(self) -> None:
         """End, recover and follow up what is due: the database alone decides."""
-        self._in_batches(_OVERDUE_DELIVERIES, _END_DELIVERIES, _discarded)
+        self._in_batches(_OVERDUE_DELIVERIES, _END_DELIVERIES, _discarded, tells=Event.FAILED)
         self._in_batches(_OVERDUE_VERIFICATIONS, _END_VERIFICATIONS, _expired, tells=Event.EXPIRED)
         self._in_batches(_DEAD_LEASES, _RECOVER, _recovered)
         self._in_batches(_SILENT, _GIVE_UP, _never_told, tells=Event.UNDELIVERED)
@@ -328,8 +328,9 @@ class Relay:
                 if rows:
                     sids = _sids(rows)
                     connection.execute(change, {"b_sids": sids})  # type: ignore[call-overload]
-                    if tells:
-                        note(connection, tells, sids)
+                    told = [row.sid for row in rows if getattr(row, "hooked", True)]
+                    if tells and told:
+                        note(connection, tells, told)
             if rows:
                 then(rows)
             if len(rows) < BATCH:

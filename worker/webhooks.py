@@ -17,6 +17,7 @@ from worker.models import deliveries, verifications
 from worker.moments import stamp
 from worker.outbox import Event
 from worker.posting import Poster
+from worker.states import DeliveryState
 from worker.telling import Teller, event_digest
 
 SIGNATURE = "Sendcode-Signature"
@@ -59,7 +60,7 @@ class Webhooks(Teller):
             delivery = {
                 "sid": row["subject_sid"],
                 "channel": row["delivery_channel"],
-                "error_code": row["error_code"] if row["kind"] != Event.DELIVERED else None,
+                "error_code": _error_code(row),
             }
         return {
             "id": event_id(row["kind"], row["subject_sid"]),
@@ -73,6 +74,15 @@ class Webhooks(Teller):
             "channel": row["channel"],
             "delivery": delivery,
         }
+
+
+def _error_code(row: RowMapping) -> str | None:
+    if row["kind"] == Event.DELIVERED:
+        return None
+    if row["kind"] == Event.FAILED:
+        return row["error_code"] or DeliveryState.EXPIRED.value  # without a try there is none
+    code: str | None = row["error_code"]
+    return code
 
 
 def sign(secret: str, at: int, body: bytes) -> str:

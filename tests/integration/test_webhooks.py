@@ -13,6 +13,7 @@ from sqlalchemy import text
 from tests.helpers import at_once, code_of, count, delivery, let_time_pass, wrong_code
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.doors import MEGABYTE, door, refused, walked
+from tests.integration.operating import ADMIN
 from tests.integration.receiving import Receiver
 from tests.integration.test_relay import make_relay
 from tests.standin import Standin
@@ -104,7 +105,8 @@ def test_every_end_is_told(
         [
             *("verification.approved", "verification.canceled"),
             "verification.max_attempts_reached",
-            *("delivery.delivered", "delivery.undelivered", "delivery.failed"),
+            *("delivery.delivered", "delivery.undelivered"),
+            *["delivery.failed"] * 2,  # refused, and never sent in its life
             *["verification.expired"] * 3,
         ]
     )
@@ -117,7 +119,13 @@ def test_every_end_is_told(
         "channel": "sms",
         "error_code": "30003",
     }
-    assert by_kind["delivery.failed"]["delivery"]["error_code"] == "21211"
+    failures = {
+        e["delivery"]["sid"]: e["delivery"]["error_code"]
+        for e in receiver.events()
+        if e["type"] == "delivery.failed"
+    }
+    unsent = spent.deliveries[0].sid
+    assert failures == {failed.deliveries[0].sid: "21211", unsent: "expired"}
     assert count(parts, "events") == 0
 
 
@@ -132,6 +140,34 @@ def test_silence_is_told_as_undelivered(
     make_relay(parts).settle()
     parts.webhooks.tick()
     assert [event["delivery"]["error_code"] for event in receiver.events()] == ["no_receipt"]
+
+
+@pytest.mark.parametrize("by", ["relay", "worker", "operator"])
+@pytest.mark.kills("relay-ends-deliveries-untold", "claim-ends-deliveries-untold")
+def test_what_was_not_sent_in_time_is_told_as_failed(
+    parts: Sendcode, service: Service, receiver: Receiver, by: str
+) -> None:
+    """A delivery that waits until its code's life is over is told as failed, once, whoever ends
+    it; where nobody is to be told, nothing is written.
+    """
+    other = parts.services.create(ACCOUNT, "Other")
+    hook(parts, service, receiver.url)
+    sids = [start(parts, of).deliveries[0].sid for of in (service, other)]
+    let_time_pass(parts, 601)
+    if by == "worker":
+        parts.dispatch.deliver(sids)
+    elif by == "operator":
+        for sid in sids:
+            parts.operations.discarding.one(ADMIN, sid, reason="too late")
+    else:
+        make_relay(parts).settle()
+    assert {delivery(parts, sid).state for sid in sids} == {"expired"}
+    assert count(parts, "events WHERE kind = 'delivery.failed'") == 1
+    make_relay(parts).settle()
+    parts.webhooks.tick()
+    (told,) = (event for event in receiver.events() if event["type"] == "delivery.failed")
+    why = "discarded" if by == "operator" else "expired"
+    assert (told["delivery"]["sid"], told["delivery"]["error_code"]) == (sids[0], why)
 
 
 def test_an_overdue_one_that_a_start_ends_is_told(

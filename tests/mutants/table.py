@@ -788,6 +788,20 @@ MUTANTS = (
         HOOKS + "test_a_failure_that_comes_late_is_no_other_one",
     ),
     _mutant(
+        "relay-ends-deliveries-untold",
+        "worker/relay.py",
+        "_END_DELIVERIES, _discarded, tells=Event.FAILED)",
+        "_END_DELIVERIES, _discarded)",
+        HOOKS + "test_what_was_not_sent_in_time_is_told_as_failed[sqlite-relay]",
+    ),
+    _mutant(
+        "claim-ends-deliveries-untold",
+        "worker/dispatch/rows.py",
+        "if ended and ended.hooked and",
+        "if not ended and",
+        HOOKS + "test_what_was_not_sent_in_time_is_told_as_failed[sqlite-worker]",
+    ),
+    _mutant(
         "events-untried-are-not-given-back",
         "worker/telling.py",
         "        self._give_back(untried)\n",

@@ -21,7 +21,7 @@ from worker.db import UNAVAILABLE, Database, now_ms
 from worker.door_tables import messaging_configurations, template_texts
 from worker.holds import NOTHING_HELD, Held, blocks_number
 from worker.models import deliveries, services, verifications
-from worker.outbox import Event, note
+from worker.outbox import Event, delivery_hooked, note
 from worker.prepared import Prepared, Row
 from worker.statements import PENDING
 from worker.states import Channel, DeliveryState
@@ -160,7 +160,7 @@ END = (
         ),
         ended_at=now_ms(),
     )
-    .returning(_d.state, _d.queue)
+    .returning(_d.state, _d.queue, delivery_hooked().label("hooked"))
 )
 _UNDECIDED = _d.state.in_((DeliveryState.QUEUED, DeliveryState.SENDING))
 _OURS = (
@@ -283,8 +283,10 @@ class Rows:
 
     def _discard(self, sid: str) -> None:
         """End what was not claimed because its code or its verification has ended."""
-        with self._db.statement() as connection:
+        with self._db.begin() as connection:
             ended = connection.execute(END, {"b_sid": sid}).one_or_none()
+            if ended and ended.hooked and ended.state == DeliveryState.EXPIRED:
+                note(connection, Event.FAILED, [sid])
         reason = ended.state if ended else "not due"
         level = logging.INFO if ended else logging.DEBUG
         log.log(level, "job.discarded", delivery=sid, reason=reason)

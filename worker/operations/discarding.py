@@ -161,7 +161,8 @@ def _useless() -> ColumnElement[bool]:
 def _drop(connection: Connection, sids: list[str]) -> list[Any]:
     """Those that no worker has taken since, with the state they have now."""
     dropped = list(connection.execute(_DROP, {"b_sids": sids}).all())
-    failed = [row.sid for row in dropped if row.state == DeliveryState.FAILED]
+    ends = (DeliveryState.FAILED, DeliveryState.EXPIRED)
+    failed = [row.sid for row in dropped if row.state in ends]
     if failed:
         note(connection, Event.FAILED, failed)
     return dropped
