@@ -14,7 +14,6 @@ from typing import Any
 import redis
 from sqlalchemy import (
     ColumnElement,
-    Row,
     Select,
     Subquery,
     and_,
@@ -28,9 +27,10 @@ from sqlalchemy import (
     union_all,
 )
 
-from worker import presence, queues
+from worker import flows, presence, queues
 from worker.circuits import Circuit, Circuits
 from worker.db import Database, now_ms, then_ms
+from worker.flows import Flow
 from worker.holds import Held, Holds
 from worker.models import deliveries, verifications
 from worker.presence import Worker
@@ -56,24 +56,6 @@ _recent = (
     .subquery("recent")
 )
 _STATES = select(_recent.c.state, func.count()).group_by(_recent.c.state)
-_lately = (
-    select(_d.queue, _d.created_at, _d.taken_at)
-    .where(_d.sid >= bindparam("since"))
-    .order_by(_d.sid.desc())
-    .limit(MOST)
-    .subquery("lately")
-)
-_CAME = case((_lately.c.created_at >= bindparam("from"), 1), else_=0)
-_TAKEN = case((_lately.c.taken_at >= bindparam("from"), 1), else_=0)
-_TAKEN_BEFORE = case((_lately.c.taken_at < bindparam("from"), 1), else_=0)
-_FLOWS = select(
-    _lately.c.queue,
-    func.sum(_CAME).label("came"),
-    func.sum(_TAKEN).label("taken"),
-    func.sum(_TAKEN_BEFORE).label("before"),
-    func.min(_lately.c.created_at).label("oldest"),
-    func.count().label("seen"),
-).group_by(_lately.c.queue)
 _pending = (
     select(_v.sid)
     .where(
@@ -157,22 +139,6 @@ class QueueStanding:
     in_flight_at_least: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """What went through one queue in the last minute.
-
-    :param at_least: so many came in that minute that not all were looked at
-    :param taken_at_least: what was taken may be more: of the codes that were looked at none was
-        taken before that minute, so older ones may have been taken in it
-    """
-
-    name: str
-    came: int
-    taken: int
-    at_least: bool
-    taken_at_least: bool = False
-
-
 class Silent(StrEnum):
     """Whose fault it is that no heartbeat comes through the queue."""
 
@@ -250,12 +216,7 @@ class Standing:
         :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
         """
         with self._db.statement() as connection:
-            now = int(connection.execute(_NOW).scalar_one())
-            span = {"since": f"VL{now - 900_000:012x}", "from": now - 60_000}
-            rows = connection.execute(_FLOWS, span).all()
-        full = sum(row.seen for row in rows) >= MOST
-        cut = full and min(row.oldest for row in rows) > span["from"]
-        return {row.queue: _flow(row, full, cut) for row in rows}
+            return flows.read(connection)
 
     def silent_seconds(self) -> float | None:
         """Seconds since the last heartbeat that a worker took from the queue was sent; None when
@@ -312,13 +273,3 @@ class Standing:
         """
         with self._db.statement() as connection:
             return int(connection.execute(_PENDING).scalar_one())
-
-
-def _flow(row: Row[Any], full: bool, cut: bool) -> Flow:
-    """
-    :param full: older deliveries of the last quarter of an hour were not looked at
-    :param cut: nor were some of the last minute
-    """
-    came, taken = int(row.came), int(row.taken)
-    waited = row.seen > came and not row.before
-    return Flow(row.queue, came, taken, at_least=cut, taken_at_least=cut or (full and waited))

@@ -15,13 +15,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from api_stub.console.countries import name_of
 from worker.circuits import Circuit, CircuitState
 from worker.failures import Found, Group
+from worker.flows import Flow
 from worker.gauges import AWAY
 from worker.minutes import Counts
 from worker.operations import BudgetStanding, Pause
 from worker.operations.budgets import NEARLY
 from worker.operations.scopes import target_of
 from worker.presence import Worker
-from worker.standing import BEATS, Flow, QueueStanding, Silent, who_is_silent
+from worker.standing import BEATS, QueueStanding, Silent, who_is_silent
 from worker.wiring import Sendcode
 
 log = structlog.get_logger()
@@ -86,10 +87,6 @@ class Look:
         return sum(queue.waiting for queue in self.queues or () if queue.name != BEATS)
 
     @property
-    def waiting_at_least(self) -> bool:
-        return any(queue.at_least for queue in self.queues or ())
-
-    @property
     def came(self) -> int:
         return sum(flow.came for flow in (self.flows or {}).values())
 
@@ -100,10 +97,6 @@ class Look:
     @property
     def at_least(self) -> bool:
         return any(flow.at_least for flow in (self.flows or {}).values())
-
-    @property
-    def taken_at_least(self) -> bool:
-        return any(flow.taken_at_least for flow in (self.flows or {}).values())
 
     @property
     def who_is_silent(self) -> Silent | None:

@@ -17,7 +17,7 @@ from api_stub.console.pages import templates
 from tests.helpers import let_time_pass
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.operating import ANN, make_relay
-from worker import presence, standing
+from worker import flows, presence, standing
 from worker.circuits import OPENS_AT
 from worker.cli import doctor, main, top
 from worker.cli.lines import queue_line, worker_line
@@ -347,7 +347,7 @@ def test_only_what_was_cut_says_at_least(
     """A minute of which every code was looked at is told exactly, also where older ones were not;
     what was taken may be more where only codes that waited for long were taken in it."""
     first, second = (start(parts, service, f"+44740012345{n}") for n in range(2))
-    monkeypatch.setattr(standing, "MOST", 2)
+    monkeypatch.setattr(flows, "MOST", 2)
     page = templates.get_template("parts/tiles.html")
 
     def flow() -> tuple[int, int, bool, bool]:
