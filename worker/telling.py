@@ -25,6 +25,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     select,
+    tuple_,
     update,
 )
 
@@ -40,6 +41,7 @@ TICK = 1.0  # seconds between two looks at the outbox
 LEASE = 60_000  # ms in which no other relay tries the same event
 FIRST_WAIT, LONGEST_WAIT = 10_000, 3_600_000  # ms
 KEPT = 86_400_000  # ms after which an event is given up
+GIVEN_UP = 5_000  # events in one look, however many are too old
 
 
 class Teller:
@@ -85,9 +87,11 @@ class Teller:
             failures=h.failures + 1, paused_until=now_ms() + bindparam("b_pause")
         )
         too_old = (e.next_try_at.is_not(None), e.created_at < then_ms() - KEPT)
-        self._give_up: Delete | Update = delete(events).where(*too_old)
+        key = tuple_(e.hook_sid, e.kind, e.subject_sid)
+        these = key.in_(select(e.hook_sid, e.kind, e.subject_sid).where(*too_old).limit(GIVEN_UP))
+        self._give_up: Delete | Update = delete(events).where(these)
         if e.next_try_at.nullable:
-            self._give_up = update(events).where(*too_old).values(next_try_at=None)
+            self._give_up = update(events).where(these).values(next_try_at=None)
 
     def _request(self, row: RowMapping) -> tuple[bytes, Mapping[str, str]]:
         """The body and the headers that tell of an event.

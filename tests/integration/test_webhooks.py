@@ -17,7 +17,7 @@ from tests.integration.operating import ADMIN
 from tests.integration.receiving import Receiver
 from tests.integration.test_relay import make_relay
 from tests.standin import Standin
-from worker import outbox
+from worker import outbox, telling
 from worker.hooks import MAX_HOOKS
 from worker.outbox import Event
 from worker.providers.twilio_errors import MESSAGE_STATUSES
@@ -385,6 +385,26 @@ def test_after_a_day_it_is_given_up(parts: Sendcode, service: Service, receiver:
     assert count(parts, "events") == 1
     outbox.purge(parts.db, 86_400_000)
     assert count(parts, "events") == 0
+
+
+def test_few_are_given_up_at_once(
+    make_parts: Callable[..., Sendcode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are too old, one look gives up a bounded number, and the next one more."""
+    monkeypatch.setattr(telling, "GIVEN_UP", 2)
+    parts = make_parts()
+    service = parts.services.create(ACCOUNT, "Example")
+    hook(parts, service, "https://example.com/a")
+    for n in range(3):
+        started = start(parts, service, f"+44740012345{n}")
+        parts.verifications.cancel(ACCOUNT, service.sid, sid=started.sid)
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE events SET created_at = created_at - 86401000"))
+        connection.execute(text("UPDATE event_hooks SET paused_until = 9999999999999"))
+    left = "events WHERE next_try_at IS NOT NULL"
+    for most in (1, 0):
+        parts.webhooks.tick()
+        assert count(parts, left) == most
 
 
 def test_two_relays_tell_once(
