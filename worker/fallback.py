@@ -38,6 +38,7 @@ _WANTED = (
         _d.channel,
         _d.state,
         _s.plan,
+        _s.send_limit,
         _v.payment_sealed.is_not(None).label("names_payment"),
         now_ms().label("now"),
     )
@@ -99,7 +100,10 @@ class Fallback:
         if row is None or step is None or (row.names_payment and step.channel is Channel.CALL):
             self._settle(delivery_sid)
             return True
-        limits = number_limits(self._settings, row.service_sid, row.number_index, step.channel)
+        limits = number_limits(
+            *(self._settings, row.service_sid, row.number_index, step.channel),
+            send_limit=row.send_limit,
+        )
         spends = spends_of(
             *(self._holds.now().budgets, self._settings.price_list()),
             *(row.service_sid, step.channel, row.country),

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.helpers import code_of, delivery, wrong_code
+from tests.helpers import code_of, count, delivery, let_time_pass, wrong_code
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.doors import door, refused
 from worker.errors import ChecksSpentError, LimitReachedError
+from worker.plan import read_plan
 from worker.services import Service
 from worker.states import Channel
 from worker.verifications import Start, Verification
@@ -63,6 +64,17 @@ def test_a_repeat_by_an_operator_counts_by_it(parts: Sendcode) -> None:
     with parts.db.begin() as connection:
         (limit, *_) = parts.operations.sending._limits_of(row(connection, sid), Channel.SMS)
     assert (limit.name, limit.most) == ("sends", 1)
+
+
+def test_a_plan_counts_by_it(parts: Sendcode) -> None:
+    """What a plan sends passes the service's own limit too, and takes nothing from its count."""
+    service = parts.services.create(ACCOUNT, "Other", send_limit=6, plan=read_plan("call:30"))
+    sids = [start(parts, service).deliveries[-1].sid for _ in range(3)]
+    let_time_pass(parts, 31)
+    for sid in sids:
+        parts.fallback.follow(sid)
+    assert count(parts, "deliveries WHERE channel = 'call'") == 1
+    assert sends(parts, service) == 2
 
 
 def test_a_services_own_limit_of_guesses(parts: Sendcode, service: Service) -> None:
