@@ -42,7 +42,7 @@ SERVICE: dict[str, Any] = {
     "Totp.Skew": _number(0, 2),
     "DefaultTemplateSid": {"type": "string", "pattern": "^HJ[0-9a-f]{32}$"},
     "CodeLife": _number(60, 86_400) | {"description": "seconds; ours, not Twilio's"},
-    "SendLimit": _number(1, 100_000)
+    "SendLimit": _number(1, 10_000)
     | {"description": "sends to a number; empty: as the settings say; ours"},
     "CheckLimit": _number(1, 10)
     | {"description": "guesses per verification; empty: as the settings say; ours"},

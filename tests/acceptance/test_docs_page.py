@@ -45,7 +45,7 @@ def test_health(up: Up) -> None:
     assert (live.status_code, live.json()) == (200, {"status": "ok"})
     until(lambda: httpx.get(f"{up.url}/readyz").json()["status"] == "ok", about="a heartbeat")
     ready = httpx.get(f"{up.url}/readyz")
-    checks = dict.fromkeys(("broker", "database", "migrations", "worker"), "ok")
+    checks = dict.fromkeys(("broker", "database", "migrations", "worker", "relay"), "ok")
     wanted = {"status": "ok", "checks": checks, "open_circuits": [], "quiet_workers": []}
     assert (ready.status_code, ready.json()) == (200, wanted)
 
