@@ -12,7 +12,7 @@ import phonenumbers
 from sqlalchemy import ColumnElement, Select, Subquery, and_, case, func, select
 
 from worker.errors import BusyError, InvalidParameterError
-from worker.models import deliveries, verifications
+from worker.models import deliveries, sid_at, verifications
 from worker.moments import stamp
 from worker.paging import Window
 from worker.states import Channel, VerificationStatus
@@ -206,13 +206,9 @@ def sids_of(which: Which, window: Window = _ALL) -> tuple[str, str]:
     """The sids before and behind what is meant: they begin with the time and are indexed."""
     if which.nothing:
         return END, END
-    low = "" if which.after is None else _sid_at(which.after - CLOCK_SLACK)
-    high = END if which.before is None else _sid_at(which.before + CLOCK_SLACK)
+    low = "" if which.after is None else sid_at("VL", which.after - CLOCK_SLACK)
+    high = END if which.before is None else sid_at("VL", which.before + CLOCK_SLACK)
     return max(low, window.before or ""), min(high, window.after or END)
-
-
-def _sid_at(ms: int) -> str:
-    return f"VL{max(0, ms):012x}"
 
 
 def _countries(prefix: str) -> list[str]:

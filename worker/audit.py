@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from worker.db import Database, now_ms, then_ms
 from worker.errors import InvalidParameterError
-from worker.models import new_sid
+from worker.models import new_sid, sid_at
 from worker.operator_tables import audit
 
 KEPT = 365 * 86_400_000  # ms
@@ -80,7 +80,7 @@ class Audit:
 
     def purge(self) -> None:
         """Delete what is older than a year."""
-        old = f"OA{int(time.time() * 1000) - KEPT:012x}"  # sids begin with their time
+        old = sid_at("OA", int(time.time() * 1000) - KEPT)  # by the index of the sids
         with self._db.statement() as connection:
             connection.execute(delete(audit).where(_a.sid < old, _a.at < then_ms() - KEPT))
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Integer, bindparam, func, select, text
 
 from worker.db import Database, now_ms
-from worker.models import deliveries, verifications
+from worker.models import deliveries, sid_at, verifications
 from worker.providers.twilio_errors import KINDS, MEANINGS
 from worker.states import NO_ERROR, ErrorKind
 
@@ -163,7 +163,7 @@ class Failures:
         with self._db.statement() as connection:
             now = int(connection.execute(select(now_ms())).scalar_one())
             began = now - within * 1000
-            span: dict[str, Any] = {"since": f"VL{began:012x}", "most": most}
+            span: dict[str, Any] = {"since": sid_at("VL", began), "most": most}
             looked_at = int(connection.execute(_LOOKED_AT, span).scalar_one())
             span |= {"began": began, "part": within * 1000 // PARTS}
             rows = connection.execute(_PARTS.where(*chosen), span).mappings().all()

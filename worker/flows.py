@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, case, func, select
 
 from worker.db import now_ms
-from worker.models import deliveries
+from worker.models import deliveries, sid_at
 
 MOST = 10_000  # deliveries that are looked at, the newest
 WITHIN, MINUTE = 900_000, 60_000  # ms
@@ -52,7 +52,7 @@ def read(connection: Connection) -> dict[str, Flow]:
     """By queue, of the newest `MOST` deliveries of the last quarter of an hour."""
     now = int(connection.execute(select(now_ms())).scalar_one())
     since = now - MINUTE
-    rows = connection.execute(_FLOWS, {"since": f"VL{now - WITHIN:012x}", "from": since}).all()
+    rows = connection.execute(_FLOWS, {"since": sid_at("VL", now - WITHIN), "from": since}).all()
     full = sum(row.seen for row in rows) >= MOST
     cut = full and min(row.oldest for row in rows) > since
     return {row.queue: _flow(row, full, cut) for row in rows}

@@ -39,6 +39,11 @@ def new_sid(prefix: str) -> str:
     return f"{prefix}{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
+def sid_at(prefix: str, ms: int) -> str:
+    """What sorts before every sid that is made from `ms` (since 1970 UTC) on, behind all others."""
+    return f"{prefix}{max(0, ms):012x}"
+
+
 services = Table(
     "services",
     metadata,

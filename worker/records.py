@@ -16,7 +16,7 @@ from worker import phone, sheets
 from worker.codes import Keyring
 from worker.db import Database, now_ms
 from worker.errors import KeyMissingError, NotFoundError
-from worker.models import deliveries, receipts, verifications
+from worker.models import deliveries, receipts, sid_at, verifications
 from worker.moments import stamp
 from worker.statements import ALIVE
 from worker.states import NO_ERROR, Channel
@@ -103,7 +103,7 @@ class Records:
         """
         with self._db.statement() as connection:
             now = int(connection.execute(select(now_ms())).scalar_one())
-            since = sid_at(now - filters.within * 1000)
+            since = sid_at("VL", now - filters.within * 1000)
             scan = self._scan(filters, since, before or _END, indexes)
             statement = (
                 select(scan, *_OF_VERIFICATION)
@@ -148,7 +148,7 @@ class Records:
         with self._db.statement() as connection:
             now = int(connection.execute(select(now_ms())).scalar_one())
         since = 0 if filters.sids else now - filters.within * 1000
-        return sid_at(since), sid_at(now + 1)
+        return sid_at("VL", since), sid_at("VL", now + 1)
 
     def count(self, filters: Filters, since: str, before: str) -> Count:
         """How many match among the newest `COUNTED`, in bounded steps."""
@@ -304,11 +304,6 @@ class Records:
             return phone.mask(self._keyring.open_number(kid, sealed, owner))
         except (KeyMissingError, InvalidTag):
             return None
-
-
-def sid_at(ms: int) -> str:
-    """What sorts before every delivery made since `ms`, and behind all before that."""
-    return f"VL{ms:012x}"
 
 
 def _end_of(connection: Connection, scan: Subquery) -> str | None:

@@ -24,7 +24,7 @@ from worker.minute_tables import (
     service_costs,
     service_minutes,
 )
-from worker.models import deliveries, verifications
+from worker.models import deliveries, sid_at, verifications
 from worker.states import Channel
 
 log = structlog.get_logger()
@@ -194,5 +194,5 @@ def _empty(minute: int) -> dict[str, Any]:
 
 
 def _between(prefix: str, minute: int) -> dict[str, str]:
-    """The sids that were made in a minute: they begin with the time."""
-    return {"first": f"{prefix}{minute:012x}", "behind": f"{prefix}{minute + MINUTE:012x}"}
+    """The sids that were made in a minute."""
+    return {"first": sid_at(prefix, minute), "behind": sid_at(prefix, minute + MINUTE)}

@@ -32,7 +32,7 @@ from worker.circuits import Circuit, Circuits
 from worker.db import Database, now_ms, then_ms
 from worker.flows import Flow
 from worker.holds import Held, Holds
-from worker.models import deliveries, verifications
+from worker.models import deliveries, sid_at, verifications
 from worker.presence import Worker
 from worker.senders import Sender
 from worker.states import DELIVERY_QUEUES, QUEUES
@@ -263,7 +263,7 @@ class Standing:
         """
         with self._db.statement() as connection:
             now = int(connection.execute(_NOW).scalar_one())
-            since = f"VL{now - within * 1000:012x}"
+            since = sid_at("VL", now - within * 1000)
             return dict(connection.execute(_STATES, {"since": since}).all())
 
     def pending(self) -> int:
