@@ -9,7 +9,6 @@ from sqlalchemy import (
     Connection,
     FromClause,
     bindparam,
-    delete,
     exists,
     func,
     literal,
@@ -17,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from worker.db import Database, now_ms, then_ms
+from worker.db import now_ms
 from worker.door_tables import event_hooks, events
 from worker.models import deliveries, verifications
 from worker.states import DeliveryState, VerificationStatus
@@ -77,13 +76,6 @@ def note(connection: Connection, event: Event, sids: Sequence[str]) -> None:
     statement = dialect.insert(events).from_select(_COLUMNS, _SELECT[of_delivery])
     values = {"kind": event.value, "bit": event.bit, "sids": list(sids)}
     connection.execute(statement.on_conflict_do_nothing(), values)
-
-
-def purge(db: Database, age: int) -> None:
-    """Delete what was given up, of events older than `age` ms."""
-    old = (events.c.next_try_at.is_(None), events.c.created_at < then_ms() - age)
-    with db.statement() as connection:
-        connection.execute(delete(events).where(*old))
 
 
 _COLUMNS = (

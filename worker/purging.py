@@ -1,5 +1,5 @@
-"""What the relay deletes besides verifications: guards of numbers and answers to requests, by index
-and in batches of a transaction each.
+"""What the relay deletes besides verifications: guards of numbers, answers to requests and events
+that were given up, by index and in batches of a transaction each.
 """
 
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, delete, select, text, tuple_, update
 
 from worker.db import Database, now_ms, then_ms
+from worker.door_tables import events
 from worker.models import number_guards, requests
 
 BATCH = 500
@@ -16,6 +17,7 @@ _g = number_guards.c
 # Literal, so that PostgreSQL sees that the partial indexes apply.
 _UNTIMED: Any = text("number_guards.updated_at IS NULL")
 _IDLE: Any = text("number_guards.disabled_at IS NULL")
+_GIVEN_UP: Any = text("events.next_try_at IS NULL")
 _CLEARED: Any = text("number_guards.failures = 0 AND number_guards.disabled_at IS NULL")
 
 
@@ -32,6 +34,12 @@ def purge_requests(db: Database) -> int:
     """Delete the answers whose request would be a new one now; how many."""
     old = requests.c.created_at < then_ms() - REQUEST_HOLDS
     return _in_batches(db, requests, delete, old)
+
+
+def purge_events(db: Database, age: int) -> int:
+    """Delete the events that were given up, of those older than `age` ms; how many."""
+    old = events.c.created_at < then_ms() - age
+    return _in_batches(db, events, delete, _GIVEN_UP, old)
 
 
 def _stamp(table: Table) -> Any:

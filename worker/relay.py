@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from worker import __version__, celery_app, factors, logs, metrics, outbox
+from worker import __version__, celery_app, factors, logs, metrics
 from worker.db import Database, now_ms, then_ms
 from worker.fallback import Fallback
 from worker.holds import Holds
@@ -34,7 +34,7 @@ from worker.models import deliveries, receipts, verifications
 from worker.operations import Operations
 from worker.operators import Operators
 from worker.outbox import Event, delivery_hooked, note
-from worker.purging import purge_guards, purge_requests
+from worker.purging import purge_events, purge_guards, purge_requests
 from worker.queues import PUBLISHED_AT, depth, oldest_waiting
 from worker.settings import Settings
 from worker.statements import PENDING, SPENT, Publish
@@ -347,11 +347,11 @@ class Relay:
             if gone < BATCH:
                 break
         factors.purge(self._db, age)
-        outbox.purge(self._db, age)
         self._operations.purge(age)
         self._operators.purge()
         purge_requests(self._db)
         purge_guards(self._db, age)
+        purge_events(self._db, age)
 
     def _purge_batch(self, connection: Connection, age: int) -> int:
         old = list(

@@ -17,10 +17,11 @@ from tests.integration.operating import ADMIN
 from tests.integration.receiving import Receiver
 from tests.integration.test_relay import make_relay
 from tests.standin import Standin
-from worker import outbox, telling
+from worker import telling
 from worker.hooks import MAX_HOOKS
 from worker.outbox import Event
 from worker.providers.twilio_errors import MESSAGE_STATUSES
+from worker.purging import purge_events
 from worker.services import Service
 from worker.telling import AT_ONCE, BATCH
 from worker.verifications import Start, Verification
@@ -381,9 +382,9 @@ def test_after_a_day_it_is_given_up(parts: Sendcode, service: Service, receiver:
         connection.execute(text("UPDATE events SET created_at = created_at - 86401000"))
     assert (parts.webhooks.tick(), parts.webhooks.tick()) == (0, 0)
     assert (receiver.got, count(parts, "events")) == ([], 1)
-    outbox.purge(parts.db, 86_500_000)
+    purge_events(parts.db, 86_500_000)
     assert count(parts, "events") == 1
-    outbox.purge(parts.db, 86_400_000)
+    purge_events(parts.db, 86_400_000)
     assert count(parts, "events") == 0
 
 
