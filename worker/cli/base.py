@@ -153,16 +153,16 @@ _TIMES = ("at", "since", "until")
 
 
 def with_times(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: None
-        if value is None
-        else stamp(value)
-        if key.endswith("_at") or key in _TIMES
-        else [with_times(one) for one in value]
-        if key == "deliveries"
-        else value
-        for key, value in values.items()
-    }
+    """With moments as people read them."""
+    return {key: _readable(key, value) for key, value in values.items()}
+
+
+def _readable(key: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if key.endswith("_at") or key in _TIMES:
+        return stamp(value)
+    return [with_times(one) for one in value] if key == "deliveries" else value
 
 
 def the_service(ours: Sendcode, sid: str | None) -> str:

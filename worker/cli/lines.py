@@ -10,13 +10,22 @@ from worker.presence import Worker
 from worker.standing import QueueStanding, Silent, who_is_silent
 
 
-def queue_line(queue: QueueStanding) -> str:
+def counts_of(queue: QueueStanding) -> tuple[str, str, str, str]:
+    """What waits, is due later, in flight and held; `+` where there may be more."""
     more, flying = "+" if queue.at_least else "", "+" if queue.in_flight_at_least else ""
-    facts = [f"{queue.waiting}{more} waiting"]
+    return (
+        *(f"{queue.waiting}{more}", f"{queue.later}{more}"),
+        *(f"{queue.in_flight}{flying}", f"{queue.held}{more}"),
+    )
+
+
+def queue_line(queue: QueueStanding) -> str:
+    waiting, later, in_flight, held = counts_of(queue)
+    facts = [f"{waiting} waiting"]
     facts += [f"oldest {queue.oldest_age:.1f} s"] if queue.oldest_age is not None else []
-    facts += [f"{queue.later}{more} due later"] if queue.later else []
-    facts += [f"{queue.in_flight}{flying} in flight"] if queue.in_flight else []
-    facts += [f"{queue.held}{more} held"] if queue.held else []
+    facts += [f"{later} due later"] if queue.later else []
+    facts += [f"{in_flight} in flight"] if queue.in_flight else []
+    facts += [f"{held} held"] if queue.held else []
     return f"{queue.name:<9} {', '.join(facts)}"
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from worker import failures
 from worker.cli.base import json_option, main, output, parts, with_times
-from worker.cli.lines import ago, circuit_line, pause_line, worker_line
+from worker.cli.lines import ago, circuit_line, counts_of, pause_line, worker_line
 from worker.gauges import AWAY
 from worker.standing import QueueStanding
 from worker.wiring import Sendcode
@@ -117,9 +117,7 @@ def _queues(found: Sequence[QueueStanding]) -> Table:
     for queue in found:
         age = "" if queue.oldest_age is None else f"{queue.oldest_age:.1f} s"
         style = "red" if (queue.oldest_age or 0) > 15 else ""
-        more, flying = "+" if queue.at_least else "", "+" if queue.in_flight_at_least else ""
-        counts = (f"{queue.waiting}{more}", f"{queue.later}{more}", f"{queue.in_flight}{flying}")
-        table.add_row(queue.name, *counts, f"{queue.held}{more}", age, style=style)
+        table.add_row(queue.name, *counts_of(queue), age, style=style)
     return table
 
 
