@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 
-from cryptography.exceptions import InvalidTag
 from sqlalchemy import bindparam, select
 
 from worker import phone
 from worker.audit import Operator, clean_reason, write_down
 from worker.codes import Keyring
 from worker.db import Database
-from worker.errors import ActionRefusedError, NotFoundError
+from worker.errors import NotFoundError
 from worker.limits import Limit, Limits
 from worker.models import verifications
+from worker.operations.opening import open_number
 from worker.operations.words import Outcome, Result, acting, done_or_would
 from worker.settings import Settings
 from worker.statements import number_limits
@@ -78,7 +78,8 @@ class Numbers:
 
         :param sid: `VE…`, `VL…` or the provider's
         :raises NotFoundError: there is none
-        :raises ActionRefusedError: `key_missing`: it was sealed with a key that is gone
+        :raises ActionRefusedError: `key_missing`: it was sealed with a key that is gone;
+            `unreadable`
         """
         reason = clean_reason(reason)
         with self._db.statement() as connection:
@@ -86,12 +87,7 @@ class Numbers:
             row = connection.execute(_SEALED, values).one_or_none()
         if row is None:
             raise NotFoundError("verification")
-        if row.key_id not in self._keyring.kids:
-            raise ActionRefusedError("key_missing", "the number's secret key is not configured")
-        try:
-            number = self._keyring.open_number(row.key_id, row.number_sealed, row.sid)
-        except InvalidTag:
-            raise ActionRefusedError("unreadable", "the number belongs to another row") from None
+        number = open_number(self._keyring, row.key_id, row.number_sealed, row.sid)
         after = {"shown": phone.mask(number)}
         if dry_run:
             return Outcome("reveal", row.sid, Result.WOULD, after=after)

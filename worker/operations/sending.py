@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select
 
 from worker import phone
@@ -18,7 +17,6 @@ from worker.db import Database, now_ms
 from worker.errors import (
     ActionRefusedError,
     BlockedError,
-    KeyMissingError,
     LimitsUnavailableError,
     NotFoundError,
     PaymentError,
@@ -26,6 +24,7 @@ from worker.errors import (
 from worker.holds import Holds, blocks_number
 from worker.limits import Limit, Limits
 from worker.models import deliveries, services, verifications
+from worker.operations.opening import open_number
 from worker.operations.words import Outcome, Result, acting, done_or_would, require_admin
 from worker.operator_tables import repeats
 from worker.settings import Settings
@@ -260,19 +259,11 @@ class Sending:
     def _check(self, row: RowMapping, channel: Channel) -> None:
         if row["pays"] and channel is Channel.CALL:
             raise PaymentError(by_call=True)
-        number = self._number(row)
+        sealed = (row["key_id"], row["number_sealed"], row["verification"])
+        number = open_number(self._keyring, *sealed)
         phone.parse(number, channel)  # a landline takes no SMS
         if row["blocked"] or self._holds.is_blocked_by_prefix(row["account_sid"], number):
             raise BlockedError("the number is blocked")
-
-    def _number(self, row: RowMapping) -> str:
-        sealed = (row["key_id"], row["number_sealed"], row["verification"])
-        try:
-            return self._keyring.open_number(*sealed)
-        except KeyMissingError as error:
-            raise ActionRefusedError("key_missing", str(error)) from None
-        except InvalidTag:
-            raise ActionRefusedError("unreadable", "the number belongs to another row") from None
 
     def _limits_of(self, row: RowMapping, channel: Channel) -> list[Limit]:
         return number_limits(
