@@ -10,7 +10,7 @@ from sqlalchemy import Integer, bindparam, func, select, text
 from worker.db import Database, now_ms
 from worker.models import deliveries, sid_at, verifications
 from worker.providers.twilio_errors import KINDS, MEANINGS
-from worker.states import NO_ERROR, ErrorKind
+from worker.states import NO_ERROR, NOT_ARRIVED, ErrorKind
 
 MOST = 10_000  # the newest failures of the window that are looked at …
 MOST_OF_SOME = 50_000  # … and where those of one country or channel are looked for among them
@@ -18,7 +18,6 @@ GROUPS = 50
 PARTS = 24  # of the window, for the trend
 SAMPLES = 3
 
-_STATES = ("failed", "undelivered", "expired")
 _d, _v = deliveries.c, verifications.c
 _newest = (
     select(_d.sid, _d.channel, _d.state, _d.error_code, _d.verification_sid, _d.created_at)
@@ -121,7 +120,7 @@ class Group:
         """Its `state` and `error_code` as filters of `worker.records`: a group without a code is
         named by its state.
         """
-        if self.code in _STATES:
+        if self.code in NOT_ARRIVED:
             return {"state": self.code, "error_code": NO_ERROR}
         return {"state": None, "error_code": self.code}
 

@@ -19,7 +19,7 @@ from worker.errors import KeyMissingError, NotFoundError
 from worker.models import deliveries, receipts, sid_at, verifications
 from worker.moments import stamp
 from worker.statements import ALIVE
-from worker.states import NO_ERROR, Channel
+from worker.states import NO_ERROR, NOT_ARRIVED, Channel
 
 SCAN = 20_000
 COUNTED = 200_000  # deliveries that a count looks at
@@ -29,7 +29,6 @@ COLUMNS = (
     *("sender", "provider_sid", "state", "error_code", "status"),
 )
 _d, _v = deliveries.c, verifications.c
-_FAILED = ("failed", "undelivered", "expired")
 _END = "VM"  # sorts behind every delivery
 _OF_DELIVERY = (
     *(_d.sid, _d.verification_sid, _d.channel, _d.state, _d.sender, _d.error_code),
@@ -325,7 +324,7 @@ def _looked_at(filters: Filters, before: str, since: str) -> Select[Any]:
     newest = select(*_OF_DELIVERY).where(_d.sid < before, _d.sid >= since)
     if filters.sids:
         newest = newest.where(_d.sid.in_(filters.sids))
-    if filters.state in _FAILED:  # literal, so that the partial index applies
+    if filters.state in NOT_ARRIVED:  # literal, so that the partial index applies
         newest = newest.where(text("deliveries.state IN ('failed', 'undelivered', 'expired')"))
     return newest
 

@@ -25,7 +25,7 @@ from worker.minute_tables import (
     service_minutes,
 )
 from worker.models import deliveries, sid_at, verifications
-from worker.states import Channel
+from worker.states import NOT_ARRIVED, Channel
 
 log = structlog.get_logger()
 
@@ -58,7 +58,7 @@ _DELIVERIES = (
         func.sum(_d.price_micros).label("micros"),
         func.count().label("deliveries"),
         _of("delivered").label("delivered"),
-        _of("failed", "undelivered", "expired").label("failed"),
+        _of(*NOT_ARRIVED).label("failed"),
     )
     .join(verifications, _v.sid == _d.verification_sid)
     .where(_d.sid >= bindparam("first"), _d.sid < bindparam("behind"))

@@ -54,6 +54,10 @@ class DeliveryState(StrEnum):
         return self in FINAL_DELIVERY_STATES
 
 
+NOT_ARRIVED = tuple(  # the failures of `ix_deliveries_failed`
+    state.value
+    for state in (DeliveryState.FAILED, DeliveryState.UNDELIVERED, DeliveryState.EXPIRED)
+)
 FINAL_DELIVERY_STATES = frozenset(
     {
         DeliveryState.DELIVERED,
