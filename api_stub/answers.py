@@ -147,6 +147,20 @@ SCHEMAS: dict[str, Any] = {
     "Sessions": _keys("sessions:objects"),
     "Workers": _keys("workers:objects"),
     "Hooks": _keys("hooks:objects"),
+    "Queues": {
+        "type": "object",
+        "required": ["queues", "worker_silent_seconds"],
+        "properties": {
+            "queues": _WORDS["objects"],
+            "worker_silent_seconds": {"type": ["number", "null"]},
+        },
+        "additionalProperties": False,
+    },
+    "Circuits": _keys("circuits:objects"),
+    "Failures": _keys("groups:objects total:number looked_at:number at_least:flag"),
+    "Requests": _keys("requests:objects next:text?"),
+    "Timeline": {"type": "object", "required": ["sid", "status", "number", "deliveries"]},
+    "Countries": _keys("countries:objects"),
 }
 ERROR = {"$ref": "#/components/schemas/Error"}
 
@@ -185,6 +199,17 @@ _RESOURCES = {
     "sessions": ("Sessions", "", ""),
     "workers": ("Workers", "", ""),
     "webhooks": ("Hooks", "", ""),
+    "queues": ("Queues", "", ""),
+    "circuits": ("Circuits", "", ""),
+    "failures": ("Failures", "", ""),
+    "requests": ("Timeline", "", ""),
+    "countries": ("Countries", "", ""),
+}
+# Lists whose own path ends as one resource's does.
+_LISTS = {
+    "/operator/v1/bulk": "Jobs",
+    "/operator/v1/requests": "Requests",
+    "/operator/v1/requests/search": "Requests",
 }
 _PICTURE = re.compile(r"/QrCode\.(svg|png)")
 _MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
@@ -196,10 +221,11 @@ def body_of(path: str, method: str) -> dict[str, Any] | None:
         return None
     if picture := _PICTURE.search(path):
         return {_MEDIA[picture[1]]: {"schema": {}}}
+    listed = _LISTS.get(path) if method == "get" or path.endswith("/search") else None
+    if listed:
+        return _content({"$ref": f"#/components/schemas/{listed}"})
     if path.startswith("/operator/") and method == "post":
         return _content({"$ref": "#/components/schemas/Outcome"})
-    if path == "/operator/v1/bulk":
-        return _content({"$ref": "#/components/schemas/Jobs"})
     *_, before, last = path.split("/")
     by_name = last.startswith("{")
     one, listed, made = _RESOURCES[before if by_name else last]

@@ -89,9 +89,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         webhooks,
     ):
         app.include_router(resource.router)
-    app.include_router(operator_v1.router)
     for authy in (users, tokens, phones, application):
         app.include_router(authy.router)
+    for router in operator_v1.ROUTERS:
+        app.include_router(router)
     app.include_router(callbacks.router)
     if settings.provider == "sandbox":
         app.include_router(sandbox_door.router)

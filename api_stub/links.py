@@ -39,6 +39,11 @@ _ACROSS: tuple[tuple[Operation, Operation, dict[str, str]], ...] = (
         {"Code": "$response.body#/codes/0"},
     ),
     (("post", f"{_ENTITY}/BackupCodes"), ("get", f"{_ENTITY}/BackupCodes"), {}),
+    (
+        ("get", "/operator/v1/requests"),
+        ("get", "/operator/v1/requests/{sid}"),
+        {"path.sid": "$response.body#/requests/0/sid"},
+    ),
     (("get", "/operator/v1/bulk"), ("get", "/operator/v1/bulk/{sid}"), _JOB),
     (("get", "/operator/v1/bulk"), ("post", "/operator/v1/bulk/{sid}/stop"), _JOB),
 )

@@ -8,19 +8,23 @@ from typing import Any
 from sqlalchemy import Integer, bindparam, func, select, text
 
 from worker.db import Database, now_ms
+from worker.filters import ANY_FAILURE
 from worker.models import deliveries, sid_at, verifications
 from worker.providers.twilio_errors import KINDS, MEANINGS
 from worker.states import NO_ERROR, NOT_ARRIVED, ErrorKind
 
 MOST = 10_000  # the newest failures of the window that are looked at …
-MOST_OF_SOME = 50_000  # … and where those of one country or channel are looked for among them
+MOST_OF_SOME = 50_000  # … and where those of one country or the like are looked for among them
 GROUPS = 50
 PARTS = 24  # of the window, for the trend
 SAMPLES = 3
 
 _d, _v = deliveries.c, verifications.c
 _newest = (
-    select(_d.sid, _d.channel, _d.state, _d.error_code, _d.verification_sid, _d.created_at)
+    select(
+        *(_d.sid, _d.channel, _d.state, _d.error_code, _d.sender, _d.verification_sid),
+        _d.created_at,
+    )
     .where(
         text("deliveries.state IN ('failed', 'undelivered', 'expired')"),
         _d.sid >= bindparam("since"),
@@ -88,7 +92,11 @@ _OUR_STEPS = {
     "no_receipt": "`sendcode doctor`: do callbacks reach the api?",
     "sender_pace": "a higher pace, another sender, or fewer codes",
 }
-_HTTP = "refused without a code of Twilio's: often a proxy or a wrong base URL"
+_HTTP = {
+    "3": "answered with another address: a wrong base URL",
+    "4": "refused without a code of Twilio's: often a proxy or a wrong base URL",
+    "5": "the provider's servers failed; it is asked whether it has sent it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +125,12 @@ class Group:
 
     @property
     def filters(self) -> dict[str, str | None]:
-        """Its `state` and `error_code` as filters of `worker.records`: a group without a code is
-        named by its state.
+        """Its `state` and `error_code` as `worker.filters` has them: a group without a code is
+        named by its state, one with a code has none that is still tried.
         """
         if self.code in NOT_ARRIVED:
             return {"state": self.code, "error_code": NO_ERROR}
-        return {"state": None, "error_code": self.code}
+        return {"state": ANY_FAILURE, "error_code": self.code}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +139,7 @@ class Found:
 
     :param groups: the `GROUPS` largest, the largest first
     :param total: failures in all groups
-    :param looked_at: failures of any country and channel that were looked at
+    :param looked_at: failures of any country, channel and so on that were looked at
     :param at_least: there may be more, older than those that were looked at
     """
 
@@ -149,14 +157,23 @@ class Failures:
         """The groups of the last `within` seconds, as `look` finds them."""
         return self.look(within).groups
 
-    def look(self, within: int, country: str = "", channel: str = "") -> Found:
+    def look(
+        self,
+        within: int,
+        country: str = "",
+        channel: str = "",
+        service: str = "",
+        sender: str = "",
+    ) -> Found:
         """What failed in the last `within` seconds.
 
-        :param country: that one alone, as a share of its own
-        :param channel: as `country`
+        :param country: that one alone, as a share of its own; likewise the others
+        :param service: its sid
+        :param sender: who tried last
         :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
         """
         wanted = [(_v.country, country), (_n.channel, channel)]
+        wanted += [(_v.service_sid, service), (_n.sender, sender)]
         chosen = [column == value for column, value in wanted if value]
         most = MOST_OF_SOME if chosen else MOST
         with self._db.statement() as connection:
@@ -205,8 +222,8 @@ def cause(code: str) -> str:
     """What a provider's code or a word of ours means."""
     if code in OURS:
         return OURS[code]
-    if code.startswith("http_4"):
-        return _HTTP
+    if code.startswith("http_"):
+        return _HTTP.get(code[5:6], "an answer that no provider gives")
     if code.isascii() and code.isdigit():
         return MEANINGS.get(int(code[:9]), f"see twilio.com/docs/api/errors/{code[:9]}")
     return "the provider could not be asked" if code.startswith("ask_") else "unknown"

@@ -65,7 +65,7 @@ def announce(broker: "redis.Redis", name: str, slots: int, busy: int, **more: An
         pipe.set(_key(name), word, ex=GONE_AFTER)
         pipe.getdel(_order(name))
         order: Any = pipe.execute()[-1]
-    return Order(order.decode()) if order and order.decode() in tuple(Order) else None
+    return _known(order)
 
 
 def leave(broker: "redis.Redis", name: str) -> None:
@@ -85,6 +85,15 @@ def give(broker: "redis.Redis", name: str, order: Order) -> None:
     :raises redis.RedisError: the broker does not answer
     """
     broker.set(_order(name), order.value, ex=GONE_AFTER)
+
+
+def ordered(broker: "redis.Redis", name: str) -> Order | None:
+    """What worker `name` is still to be told.
+
+    :raises redis.RedisError: the broker does not answer
+    """
+    order: Any = broker.get(_order(name))
+    return _known(order)
 
 
 def all_workers(broker: "redis.Redis") -> list[Worker]:
@@ -116,6 +125,10 @@ def _read(name: str, word: bytes, heard_at: int) -> Worker:
 
 def _key(name: str) -> str:
     return f"sendcode:worker:{name}"
+
+
+def _known(order: bytes | None) -> Order | None:
+    return Order(order.decode()) if order and order.decode() in tuple(Order) else None
 
 
 def _order(name: str) -> str:

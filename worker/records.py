@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
-from sqlalchemy import ColumnElement, Connection, Select, Subquery, case, func, select, text
+from sqlalchemy import Connection, Select, Subquery, case, func, select
 
-from worker import phone, sheets
+from worker import phone, sheets, timeline
 from worker.codes import Keyring
 from worker.db import Database, now_ms
 from worker.errors import KeyMissingError, NotFoundError
+from worker.filters import Filters, looked_at, matching
 from worker.models import deliveries, receipts, sid_at, verifications
 from worker.moments import stamp
 from worker.statements import ALIVE
-from worker.states import NO_ERROR, NOT_ARRIVED, Channel
+from worker.states import Channel
 
 SCAN = 20_000
 COUNTED = 200_000  # deliveries that a count looks at
@@ -30,33 +31,10 @@ COLUMNS = (
 )
 _d, _v = deliveries.c, verifications.c
 _END = "VM"  # sorts behind every delivery
-_OF_DELIVERY = (
-    *(_d.sid, _d.verification_sid, _d.channel, _d.state, _d.sender, _d.error_code),
-    *(_d.provider_sid, _d.created_at),
-)
 _OF_VERIFICATION = (
     *(_v.service_sid, _v.status, _v.country, _v.key_id, _v.number_sealed),
     _v.sid.label("owner"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """What a page shows; None is everything.
-
-    :param error_code: the provider's or our word; `none` is those without one
-    :param within: seconds before now
-    :param number: E.164 in any spelling
-    :param sids: these deliveries alone, however old
-    """
-
-    state: str | None = None
-    channel: str | None = None
-    country: str | None = None
-    error_code: str | None = None
-    number: str | None = None
-    within: int = 86_400
-    sids: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +85,7 @@ class Records:
             statement = (
                 select(scan, *_OF_VERIFICATION)
                 .join(verifications, _v.sid == scan.c.verification_sid)
-                .where(*_matching(filters, scan.c))
+                .where(*matching(filters, scan.c))
                 .order_by(scan.c.sid.desc())
                 .limit(limit + 1)
             )
@@ -159,7 +137,7 @@ class Records:
                 select(func.count(), func.count(case((ALIVE, 1))))
                 .select_from(scan)
                 .join(verifications, _v.sid == scan.c.verification_sid)
-                .where(*_matching(filters, scan.c))
+                .where(*matching(filters, scan.c))
             )
             with self._db.statement() as connection:
                 found, living = connection.execute(matches).one()
@@ -179,7 +157,7 @@ class Records:
         statement = (
             select(scan.c.sid)
             .join(verifications, _v.sid == scan.c.verification_sid)
-            .where(*_matching(filters, scan.c), *((ALIVE,) if alive else ()))
+            .where(*matching(filters, scan.c), *((ALIVE,) if alive else ()))
             .order_by(scan.c.sid.desc())
             .limit(limit)
         )
@@ -192,7 +170,7 @@ class Records:
     def _scan(
         self, filters: Filters, since: str, before: str, indexes: Sequence[bytes] = ()
     ) -> Subquery:
-        newest = _looked_at(filters, before, since)
+        newest = looked_at(filters, before, since)
         if filters.number:
             indexes = self.indexes(filters.number)
         if indexes:
@@ -235,42 +213,9 @@ class Records:
         :raises NotFoundError: there is none
         """
         with self._db.statement() as connection:
-            row = (
-                connection.execute(select(verifications).where(_v.sid == verification_sid))
-                .mappings()
-                .one_or_none()
-            )
-            if row is None:
-                raise NotFoundError("verification")
-            sent = (
-                connection.execute(
-                    select(deliveries)
-                    .where(_d.verification_sid == verification_sid)
-                    .order_by(_d.created_at, _d.sid)
-                )
-                .mappings()
-                .all()
-            )
-            told = connection.execute(
-                select(receipts)
-                .where(receipts.c.delivery_sid.in_([one["sid"] for one in sent]))
-                .order_by(receipts.c.received_at)
-            ).mappings()
-            words: dict[str, list[dict[str, Any]]] = {}
-            for word in told:
-                words.setdefault(word["delivery_sid"], []).append(
-                    {name: word[name] for name in ("status", "error_code", "received_at")}
-                )
-        facts = (
-            *("sid", "service_sid", "status", "channel", "country", "locale", "checks"),
-            *("max_checks", "created_at", "updated_at", "expires_at", "approved_at"),
-        )
-        shown = {name: row[name] for name in facts}
-        shown["number"] = self._masked(row["key_id"], row["number_sealed"], row["sid"])
-        shown["deliveries"] = [
-            {**_delivery(one), "receipts": words.get(one["sid"], [])} for one in sent
-        ]
-        return shown
+            found = timeline.read(connection, verification_sid)
+        kid, sealed = found.pop("key_id"), found.pop("number_sealed")
+        return found | {"number": self._masked(kid, sealed, verification_sid)}
 
     def indexes(self, number: str) -> tuple[bytes, ...]:
         """What stands for a number in a page's filters, and may be written down where it may not.
@@ -320,37 +265,7 @@ def _of_number(indexes: Sequence[bytes]) -> Select[Any]:
     )
 
 
-def _looked_at(filters: Filters, before: str, since: str) -> Select[Any]:
-    newest = select(*_OF_DELIVERY).where(_d.sid < before, _d.sid >= since)
-    if filters.sids:
-        newest = newest.where(_d.sid.in_(filters.sids))
-    if filters.state in NOT_ARRIVED:  # literal, so that the partial index applies
-        newest = newest.where(text("deliveries.state IN ('failed', 'undelivered', 'expired')"))
-    return newest
-
-
-def _matching(filters: Filters, of: Any) -> list[ColumnElement[bool]]:
-    wanted = (
-        (of.state, filters.state),
-        (of.channel, filters.channel),
-        (of.error_code, None if filters.error_code == NO_ERROR else filters.error_code),
-        (_v.country, filters.country),
-    )
-    found = [column == value for column, value in wanted if value is not None]
-    return [*found, of.error_code.is_(None)] if filters.error_code == NO_ERROR else found
-
-
 def _cells(record: Mapping[str, Any]) -> Iterator[str]:
     for name in COLUMNS:
         value = record[name]
         yield stamp(value) if name.endswith("_at") else str(value or "")
-
-
-def _delivery(row: Mapping[Any, Any]) -> dict[str, Any]:
-    names = (
-        *("sid", "channel", "queue", "state", "step", "tries", "doubts", "sender"),
-        *("provider_sid", "error_code", "created_at", "published_at", "taken_at"),
-        *("accepted_at", "delivered_at", "ended_at", "next_try_at", "expires_at"),
-        *("segments", "encoding", "price_micros", "price_currency", "price_told"),
-    )
-    return {name: row[name] for name in names}

@@ -1,42 +1,60 @@
 """Why codes do not arrive: failures in groups, each with its cause and what helps."""
 
 import contextlib
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
+from api_stub.console.filters import whose
 from api_stub.console.guard import Viewer, parts_of
 from api_stub.console.pages import page
 from worker.errors import NotFoundError
-from worker.failures import Group
+from worker.failures import Found, Group
 
 router = APIRouter()
 SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800}
 USUAL = "24h"
 
 
+class Asked:
+    """The filters in an address: of which failures."""
+
+    def __init__(
+        self, country: str = "", channel: str = "", service: str = "", sender: str = ""
+    ) -> None:
+        self.country, self.channel = country.upper(), channel
+        self.service, self.sender = service, sender
+
+    def found(self, request: Request, within: int) -> Found:
+        found: Found = request.app.state.looks.failures(within, **vars(self))
+        return found
+
+
 @router.get("/failures")
 def show(
-    request: Request, session: Viewer, since: str = USUAL, country: str = "", channel: str = ""
+    request: Request, session: Viewer, asked: Annotated[Asked, Depends()], since: str = USUAL
 ) -> Response:
     span = since if since in SPANS else USUAL
-    found = request.app.state.looks.failures(SPANS[span], country, channel)
     return page(
-        request, "failures.html", current="failures", found=found, span=span, spans=list(SPANS),
-        country_filter=country, channel_filter=channel,
+        request, "failures.html", current="failures", found=asked.found(request, SPANS[span]),
+        span=span, spans=list(SPANS), asked=vars(asked), **whose(request),
     )  # fmt: skip
 
 
 @router.get("/failures/group")
 def group(
-    request: Request, session: Viewer, code: str, channel: str, country: str, since: str = USUAL
+    request: Request,
+    session: Viewer,
+    asked: Annotated[Asked, Depends()],
+    code: str,
+    since: str = USUAL,
 ) -> Response:
     """One group: why, since when, examples, and what can be done about it."""
     span = since if since in SPANS else USUAL
-    there = request.app.state.looks.failures(SPANS[span], country, channel).groups
-    found = _find(there, code, channel, country)
+    found = _find(asked.found(request, SPANS[span]).groups, code, asked)
     return page(
         request, "group.html", current="failures", group=found, span=span, seconds=SPANS[span],
-        traces=_traces(request, found.samples),
+        traces=_traces(request, found.samples), asked=vars(asked),
     )  # fmt: skip
 
 
@@ -52,8 +70,8 @@ def _traces(request: Request, samples: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _find(groups: list[Group], code: str, channel: str, country: str) -> Group:
+def _find(groups: list[Group], code: str, asked: Asked) -> Group:
     for one in groups:
-        if (one.code, one.channel, one.country) == (code, channel, country):
+        if (one.code, one.channel, one.country) == (code, asked.channel, asked.country):
             return one
     raise NotFoundError("group of failures")

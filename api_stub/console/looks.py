@@ -129,7 +129,7 @@ class Looks:
         self._last: Look | None = None
         self._changed = float("-inf")
         self._grouping = threading.Lock()
-        self._found: dict[tuple[int, str, str], tuple[float, Found]] = {}
+        self._found: dict[tuple[int, str, str, str, str], tuple[float, Found]] = {}
 
     def look(self, fresh: bool = False) -> Look:
         """The present look, made anew when it is too old.
@@ -161,13 +161,20 @@ class Looks:
             return None, float("inf")
         return last, time.monotonic() - last.at
 
-    def failures(self, within: int, country: str = "", channel: str = "") -> Found:
+    def failures(
+        self,
+        within: int,
+        country: str = "",
+        channel: str = "",
+        service: str = "",
+        sender: str = "",
+    ) -> Found:
         """Failures of the last `within` seconds, no older than `GROUPED` seconds.
 
-        :param country: that one's alone; as `channel`
+        :param country: that one's alone; likewise the others, see `worker.failures`
         :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
         """
-        key = (within, country, channel)
+        key = (within, country, channel, service, sender)
         with self._grouping:
             now = time.monotonic()
             self._found = {k: v for k, v in self._found.items() if now - v[0] < GROUPED}

@@ -65,7 +65,7 @@ def link(path: str, **query: object) -> str:
     return f"{BASE}{path}?{asked}" if asked else f"{BASE}{path}"
 
 
-templates.globals["link"] = link
+templates.globals |= {"link": link, "told": wording.told}
 
 
 def page(

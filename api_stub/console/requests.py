@@ -10,13 +10,14 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from api_stub.console.failures import SPANS, USUAL
+from api_stub.console.filters import whose
 from api_stub.console.guard import Fields, Viewer, parts_of
 from api_stub.console.pages import link, page
 from worker import failures
 from worker.errors import InvalidParameterError
+from worker.filters import STATES, Filters
 from worker.money import Money
 from worker.outbox import OF_STATE, OF_STATUS
-from worker.records import Filters
 from worker.states import Channel, DeliveryState
 
 router = APIRouter()
@@ -45,9 +46,12 @@ class Asked:
         country: str = "",
         error: str = "",
         since: str = USUAL,
+        service: str = "",
+        sender: str = "",
     ) -> None:
         self.state, self.channel = state, channel
         self.country, self.error = country.upper(), error
+        self.service, self.sender = service, sender
         self.since = since if since in SPANS_HERE else USUAL
 
     def filters(self) -> Filters:
@@ -57,6 +61,8 @@ class Asked:
             country=self.country or None,
             error_code=self.error or None,
             within=SPANS_HERE[self.since],
+            service=self.service or None,
+            sender=self.sender or None,
         )
 
 
@@ -72,8 +78,9 @@ def show(
     found = parts_of(request).records.page(asked.filters(), beyond, PAGE, _indexes(who))
     return page(
         request, "requests.html", current="requests", found=found, asked=vars(asked), who=who,
-        before=before, spans=list(SPANS_HERE), states=[s.value for s in DeliveryState],
+        before=before, spans=list(SPANS_HERE), states=STATES,
         channels=[c.value for c in Channel], seconds=SPANS_HERE[asked.since], most=EXPORTED,
+        **whose(request),
     )  # fmt: skip
 
 

@@ -8,11 +8,11 @@ from api_stub.console.people_verbs import PEOPLE
 from api_stub.console.verb import Given, Verb
 from worker.audit import Operator
 from worker.errors import InvalidParameterError
+from worker.filters import Filters
 from worker.holds import PauseKind
 from worker.operations import Operations, Outcome
 from worker.operations.forcing import HOUR
 from worker.operators import Role
-from worker.records import Filters
 from worker.spends import ALL
 
 ENDED = "ended"  # the choice of no end
@@ -21,7 +21,7 @@ PAUSED_FOR = {"1800": "30 minutes", "7200": "2 hours", ENDED: "until somebody en
 FORCED_FOR = {"3600": "1 hour", "900": "15 minutes", "14400": "4 hours", "86400": "a day"}
 BUDGET_FOR = {ENDED: "until somebody changes it", **FORCED_FOR}
 BLOCKED_FOR = {ENDED: "until somebody ends it", **FORCED_FOR}
-FILTERS = ("state", "channel", "country", "error_code")
+FILTERS = ("state", "channel", "country", "error_code", "service", "sender")
 
 
 def what_is_paused(given: Given) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
@@ -125,3 +126,9 @@ def points(values: tuple[int, ...], width: int = 96, height: int = 22) -> str:
         f"{i * step:.1f},{height - 1 - (height - 2) * value / most:.1f}"
         for i, value in enumerate(values)
     )
+
+
+def told(asked: Mapping[str, str]) -> str:
+    """Of which service and sender something is, behind what is said of it."""
+    words = (("of the service", asked["service"]), ("by the sender", asked["sender"]))
+    return "".join(f" {word} {name}" for word, name in words if name)

@@ -27,14 +27,21 @@ def test_from_a_failure_to_its_cause(up: Up, to: str) -> None:
     """`failures` names cause and newest, `show` its timeline, `requests` finds it by code and by
     number; none of them repeats the number."""
     sid = failed_code(up, to)
-    groups = result(up, "failures", "--since", "1h")
+    found = result(up, "failures", "--since", "1h", "--country", "us", "--sender", "main")
+    assert (found["total"] >= 1, found["at_least"]) == (True, False)
+    groups = found["groups"]
     (group,) = [one for one in groups if one["sample"] == sid]
+    assert result(up, "failures", "--sender", "gone")["groups"] == []
     assert (group["code"], group["channel"], group["country"]) == ("21408", "sms", "US")
     assert "geographic permissions" in group["cause"]
     shown = result(up, "show", sid)
     assert shown["deliveries"][0]["cause"] == group["cause"]
     by_code = result(up, "requests", "--error", "21408", "--state", "failed", "--since", "15m")
     assert sid in [one["sid"] for one in by_code["records"]]
+    service = shown["service_sid"]
+    of_service = result(up, "requests", "--service", service, "--error", "21408")
+    assert sid in [one["sid"] for one in of_service["records"]]
+    assert result(up, "requests", "--service", "VA" + "0" * 32)["records"] == []
     by_number = result(up, "requests", "--number", to)
     assert [one["sid"] for one in by_number["records"]] == [sid]
     texts = [run(up, *words) for words in (("failures",), ("show", sid), ("requests",))]

@@ -7,13 +7,14 @@ import pytest
 from sqlalchemy import text
 
 from tests.helpers import at_once, count, delivery, let_time_pass
+from tests.integration.conftest import ACCOUNT
 from tests.integration.operating import ADMIN, ANN, audited, delivery_of, make_relay
 from tests.standin import Standin
 from worker import records
 from worker.errors import ActionRefusedError, InvalidParameterError, NotFoundError
+from worker.filters import Filters
 from worker.operations import BulkJob
 from worker.operations import bulk as bulk_module
-from worker.records import Filters
 from worker.services import Service
 from worker.wiring import Sendcode
 
@@ -191,6 +192,22 @@ def test_it_cancels_and_switches_channels(
     assert count(parts, "verifications WHERE status = 'canceled'") == 2
 
 
+def test_a_job_for_one_service(parts: Sendcode, service: Service, provider: Standin) -> None:
+    """A job by service, or by sender, touches no other's deliveries."""
+    other = parts.services.create(ACCOUNT, "Other")
+    theirs = delivery_of(parts, other, "+447400200001")
+    sids = fail(parts, service, provider, 2)
+    for wanted in (Filters(service=other.sid), Filters(service=service.sid, sender="second")):
+        told = parts.operations.bulk.start(ANN, "cancel", wanted, "why", dry_run=True)
+        assert told.after is not None
+        assert told.after["total"] == (1 if wanted.sender is None else 0)
+    job = finish(parts, begin(parts, "cancel", Filters(service=service.sid, sender="main")))
+    assert (job.done, job.filters["service"], job.filters["sender"]) == (2, service.sid, "main")
+    assert delivery(parts, theirs).state == "queued"
+    canceled = [entry.target for entry in audited(parts) if entry.action == "cancel"]
+    assert canceled == [delivery(parts, sid).verification_sid for sid in sids[::-1]]
+
+
 def test_what_is_refused_is_counted_as_failed(
     parts: Sendcode, service: Service, provider: Standin
 ) -> None:
@@ -292,6 +309,10 @@ def test_what_cannot_be_a_job(parts: Sendcode) -> None:
         ("retry", Filters(state="lost"), None),
         ("retry", Filters(channel="fax"), None),
         ("retry", Filters(country="Britain"), None),
+        ("retry", Filters(service="VE" + "0" * 32), None),
+        ("retry", Filters(sender="main 2"), None),
+        ("retry", Filters(sender="447400123456"), None),
+        ("retry", Filters(sids=("VL" + "0" * 32,), sender="main"), None),
         ("retry", Filters(sids=()), None),
         ("retry", Filters(sids=("VE" + "0" * 32,)), None),
         ("retry", Filters(sids=("VL" + "0" * 32,) * 501), None),

@@ -6,7 +6,7 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.integration.conftest import ACCOUNT
+from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.test_console import PAGES, ann, door, failed, post
 from tests.integration.test_console_actions import confirm, olga
 from tests.integration.test_records import set_to, start
@@ -112,12 +112,38 @@ def test_failures_of_a_country_are_found_behind_others(
     assert "Nothing in France among the newest 3 failures of the last 7d" in text
 
 
+def test_one_service_or_sender_alone(ann: TestClient, parts: Sendcode, service: Service) -> None:
+    """The filters by service and sender stand in the address, narrow requests, failures and their
+    groups, and go along to the actions; one of another account is only a name."""
+    other = parts.services.create(ACCOUNT, "Other & Sons")
+    own, theirs = start(parts, service, NUMBER), start(parts, other, NUMBER)
+    for sid, sender in ((own, "main"), (theirs, "gone")):
+        set_to(parts, sid, state="undelivered", error_code="30003", sender=sender)
+    for where in (f"service={other.sid}", "sender=gone"):
+        listed = Page(ann.get(f"/console/requests?{where}").text)
+        assert theirs in listed.text
+        assert own not in listed.text
+        assert "1 delivery matches" in ann.get(listed.link("Send again…")).text
+        assert own not in ann.get(f"/console/requests.csv?{where}").text
+        failed = Page(ann.get(f"/console/failures?{where}").text)
+        assert "1 failures of the last 24h" in failed.text
+        group = Page(ann.get(failed.link("1 × 30003 by sms to United Kingdom")).text)
+        assert theirs in group.text
+        assert own not in group.text
+        assert "1 delivery matches" in ann.get(group.link("Send these again…")).text
+        assert own not in ann.get(group.link("All of them in Requests")).text
+    assert "Other &amp; Sons</option>" in ann.get("/console/requests").text
+    nobody = ann.get("/console/failures?sender=%3Cscript%3E&service=VA1").text
+    assert "Nothing failed of the service VA1 by the sender &lt;script&gt;" in nobody
+
+
 def test_a_group_leads_to_its_own_deliveries(
     ann: TestClient, parts: Sendcode, service: Service
 ) -> None:
     """The link and the buttons of a group without a code, and of one with a code, concern its
     deliveries alone."""
-    plain, coded = (start(parts, service, f"+44740012345{n}") for n in range(2))
+    plain, coded, tried = (start(parts, service, f"+44740012345{n}") for n in range(3))
+    set_to(parts, tried, error_code="30003")  # queued again, and no failure
     set_to(parts, plain, state="undelivered")
     set_to(parts, coded, state="undelivered", error_code="30003")
     for code, own, other in (("undelivered", plain, coded), ("30003", coded, plain)):
@@ -126,6 +152,7 @@ def test_a_group_leads_to_its_own_deliveries(
         listed = ann.get(group.link("All of them in Requests")).text
         assert own in listed
         assert other not in listed
+        assert tried not in listed
         for button in ("Send these again…", "Send these by voice…"):
             assert "1 delivery matches" in ann.get(group.link(button)).text, (code, button)
 

@@ -38,10 +38,14 @@ def test_an_order_is_taken_once(parts: Sendcode) -> None:
     assert (say(parts), say(parts)) == (Order.QUIET, None)
     say(parts, State.QUIET)
     assert crew.quiet(ANN, NAME, "again").result == "unchanged"
+    assert crew.work(ANN, NAME, "the wrong one").result == "done"
+    assert crew.work(ANN, NAME, "twice").result == "unchanged"
+    assert crew.quiet(ANN, NAME, "it was right").result == "done"  # though it is still quiet
+    assert (say(parts, State.QUIET), say(parts, State.QUIET)) == (Order.QUIET, None)
     assert crew.work(ANN, NAME, "repaired").result == "done"
     assert say(parts, State.QUIET) is Order.WORK
     assert [(one.action, one.target) for one in audited(parts)] == [
-        (f"worker.{order}", NAME) for order in ("stop", "quiet", "work")
+        (f"worker.{order}", NAME) for order in ("stop", "quiet", "work", "quiet", "work")
     ]
 
 

@@ -25,6 +25,7 @@ from worker.errors import (
     LandlineError,
     LimitReachedError,
     NotFoundError,
+    PausedError,
     PaymentError,
 )
 from worker.services import Service
@@ -155,6 +156,25 @@ def test_a_resend_that_cannot_be_is_refused(parts: Sendcode, service: Service) -
     with pytest.raises(BlockedError):
         act.resend(ANN, blocked, "call", "why")
     assert count(parts, "deliveries") == 3
+
+
+@pytest.mark.parametrize("paused", [("country", "GB"), ("channel", "sms")])
+def test_nothing_is_sent_again_into_a_pause(
+    parts: Sendcode, service: Service, provider: Standin, paused: tuple[str, str]
+) -> None:
+    """What would only wait for a pause to end is refused and counts nothing; into a paused queue it
+    goes, and the outcome says that it is held."""
+    act, sid = parts.operations.sending, failed(parts, service, provider)
+    parts.operations.pauses.pause(ANN, *paused, "pumping")
+    for dry_run in (True, False):
+        with pytest.raises(PausedError):
+            act.retry(ANN, sid, "why", dry_run=dry_run)
+    assert count(parts, "deliveries") == 1
+    parts.operations.pauses.resume(ANN, *paused, "over")
+    parts.operations.pauses.pause(ANN, "queue", "sms", "quiet")
+    outcome = act.retry(ANN, sid, "why")
+    assert outcome.after is not None
+    assert (outcome.result, outcome.after["held"]) == ("done", True)
 
 
 @pytest.mark.kills("limits-overridden-by-anybody")

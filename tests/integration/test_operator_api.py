@@ -187,3 +187,57 @@ def test_only_an_admin_acts(parts: Sendcode, service: Service) -> None:
         refused(post(client, verb, sid=sid), 403, 20003)
     refused(client.get("/operator/v1/audit"), 403, 20003)
     assert audited(parts) == []
+
+
+def test_what_is_looked_at(parts: Sendcode, service: Service) -> None:
+    """Queues, circuits, failures, requests and countries read over HTTP as they stand, numbers
+    masked; what matches comes page by page."""
+    client = door(parts)
+    sids = [delivery_of(parts, service, f"+4474001{n:05}") for n in range(3)]
+    with parts.db.begin() as connection:
+        connection.execute(
+            text("UPDATE deliveries SET state = 'failed', error_code = '21408' WHERE sid = :sid"),
+            {"sid": sids[0]},
+        )
+    queues = {one["name"]: one for one in looked(client, "queues")["queues"]}
+    assert (queues["sms"]["waiting"], queues["sms"]["flow"]["came"]) == (3, 3)
+    assert {one["state"] for one in looked(client, "circuits")["circuits"]} == {"closed"}
+    (group,) = looked(client, f"failures?country=gb&service={service.sid}")["groups"]
+    assert (group["code"], group["count"], bool(group["cause"])) == ("21408", 1, True)
+    assert looked(client, "failures?country=FR")["groups"] == []
+    page = looked(client, f"requests?country=gb&limit=2&service={service.sid}")
+    assert [one["sid"] for one in page["requests"]] == sids[:0:-1]
+    page = looked(client, f"requests?limit=2&before={page['next']}")
+    assert [one["sid"] for one in page["requests"]] == sids[:1]
+    assert page["requests"][0]["number"] == "+44********00"
+    told = looked(client, f"requests/{sids[0]}")
+    assert (told["deliveries"][0]["cause"], told["number"]) == (group["cause"], "+44********00")
+    refused(client.get("/operator/v1/requests/VL" + "0" * 32), 404, 20404)
+    parts.rollup.look()
+    (place,) = looked(client, "countries")["countries"]
+    assert (place["country"], place["codes"], place["failed"]) == ("GB", 3, 1)
+
+
+def test_a_number_is_searched_in_a_body(parts: Sendcode, service: Service) -> None:
+    """The deliveries to a number are found by it in any spelling, never in an address."""
+    client = door(parts)
+    sid = delivery_of(parts, service)
+    delivery_of(parts, service, "+447400100001")
+    found = client.post("/operator/v1/requests/search", json={"number": "+44 7400 123456"})
+    assert [one["sid"] for one in found.json()["requests"]] == [sid]
+    refused(client.get("/operator/v1/requests?number=%2B447400123456"), 400, 20001)
+    refused(client.post("/operator/v1/requests/search", json={"number": "soon"}), 400, 60200)
+
+
+@pytest.mark.parametrize(
+    "asked", ["requests?limit=0", "requests?limit=1001", "countries?minutes=0", "failures?who=x"]
+)
+def test_a_look_refuses_what_it_does_not_know(parts: Sendcode, asked: str) -> None:
+    """A bound passed over and a filter that does not exist are told, not left out."""
+    assert door(parts).get(f"/operator/v1/{asked}").status_code == 400
+
+
+def looked(client: Any, path: str) -> Any:
+    answer = client.get(f"/operator/v1/{path}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()

@@ -12,9 +12,9 @@ from tests.integration.conftest import ACCOUNT, NUMBER
 from worker import failures, records
 from worker.errors import InvalidParameterError, NotFoundError
 from worker.failures import OURS
+from worker.filters import Filters
 from worker.providers.twilio_errors import MEANINGS
 from worker.providers.twilio_errors import MESSAGE_STATUSES as WORDS
-from worker.records import Filters
 from worker.services import Service
 from worker.states import Channel
 from worker.verifications import Start
@@ -110,7 +110,15 @@ def test_a_country_is_found_behind_another(
 
 def test_every_code_is_explained() -> None:
     """A code of Twilio's, a word of ours and an unknown one all get a cause and a next step."""
-    for code in [*map(str, MEANINGS), *OURS, "http_401", "ask_connect", "99999"]:
+    for code in [
+        *map(str, MEANINGS),
+        *OURS,
+        "http_301",
+        "http_401",
+        "http_503",
+        "ask_connect",
+        "99999",
+    ]:
         assert failures.cause(code) not in ("", "unknown"), code
         assert failures.next_step(code), code
     assert failures.cause("21408") == MEANINGS[21408]
@@ -132,6 +140,21 @@ def test_filters_narrow_the_page(parts: Sendcode, service: Service) -> None:
     assert found(parts, number="+447400123499") == []
     with pytest.raises(InvalidParameterError):
         found(parts, number="nonsense")
+
+
+def test_a_service_or_a_sender_leaves_its_own(parts: Sendcode, service: Service) -> None:
+    """What one service asked for, or one sender has handed over, is found alone, in requests and in
+    failures, with the share of its own."""
+    other = parts.services.create(ACCOUNT, "Other")
+    ours, theirs = start(parts, service), start(parts, other)
+    for sid, sender in ((ours, "first"), (theirs, "second")):
+        set_to(parts, sid, state="failed", error_code="21408", sender=sender)
+    assert found(parts, service=service.sid) == found(parts, sender="first") == [ours]
+    assert found(parts, service=service.sid, sender="second") == []
+    for where in ({"service": other.sid}, {"sender": "second"}):
+        (group,) = parts.failures.look(3600, **where).groups
+        assert (group.sample, group.count, group.share) == (theirs, 1, 1.0)
+    assert parts.failures.look(3600, service=other.sid, sender="first").groups == []
 
 
 def test_no_page_shows_a_number(parts: Sendcode, service: Service) -> None:

@@ -65,7 +65,7 @@ def test_no_route_takes_a_code_in_its_url() -> None:
 
 
 def may_be_a_code(name: str) -> bool:
-    if name in ("country_code", "user[country_code]", "code_length"):
+    if name in ("country_code", "user[country_code]", "code_length", "error_code"):
         return False
     return "code" in name.lower() or name.lower() in ("otp", "pin", "token")
 

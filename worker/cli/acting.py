@@ -10,7 +10,7 @@ import click
 
 from worker.audit import Operator
 from worker.cli.base import json_option, output, with_times
-from worker.cli.watch import Span
+from worker.cli.filters import Span
 from worker.operations import Outcome, Result
 
 _WORDS = {Result.DONE: "done", Result.UNCHANGED: "nothing to do", Result.WOULD: "would be done"}
@@ -42,11 +42,13 @@ def told(outcome: Outcome, link: str | None = None) -> None:
     :param link: the address of a link that was made
     """
     values = asdict(outcome)
+    for side in ("before", "after"):
+        values[side] = values[side] and with_times(values[side])
     del values["number"], values["link"]
     if link is not None:
         output(values | {"link": link}, link)
         return
-    facts = with_times(outcome.after or outcome.before or {})
+    facts = values["after"] or values["before"] or {}
     shown = [f"{name} {value}" for name, value in facts.items() if value not in (None, "")]
     line = f"{outcome.action} {outcome.target}: {_WORDS[outcome.result]}"
     output(values, line + (f" ({', '.join(shown)})" if shown else ""))

@@ -20,6 +20,7 @@ from worker.errors import (
     ConflictError,
     FactorRefusedError,
     FeatureOffError,
+    InUseError,
     InvalidParameterError,
     KeyMissingError,
     LimitReachedError,
@@ -31,7 +32,9 @@ from worker.errors import (
     PaymentError,
     RequestConflictError,
     RequestRunningError,
+    SendcodeError,
     SettingsError,
+    TooManyError,
 )
 from worker.moments import stamp
 from worker.posting import UnreachableError
@@ -58,10 +61,13 @@ _EXIT_CODES: dict[type[Exception], int] = {
     OverloadedError: REFUSED,
     RequestConflictError: REFUSED,
     RequestRunningError: REFUSED,
+    TooManyError: REFUSED,
+    InUseError: REFUSED,
     LimitsUnavailableError: UNREACHABLE,
     redis.RedisError: UNREACHABLE,
     SQLAlchemyError: UNREACHABLE,
     UnreachableError: UNREACHABLE,
+    SendcodeError: FAILED,  # the last: every other is one of these
 }
 
 

@@ -11,10 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from worker.cli.acting import me, override, told
 from worker.cli.base import Group, json_option, main, output, parts, with_times
-from worker.cli.watch import Span
+from worker.cli.filters import CHANNELS, Span, filtered
+from worker.filters import Filters
 from worker.operations import BulkJob, Result
-from worker.records import Filters
-from worker.states import Channel, DeliveryState
 from worker.wiring import Sendcode
 
 LOOK_EVERY = 0.5  # seconds
@@ -28,10 +27,7 @@ def bulk() -> None:
 _reason = click.option("--reason", required=True, help="Why; it is kept in the audit log.")
 _dry = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 _options = (
-    click.option("--state", type=click.Choice([s.value for s in DeliveryState])),
-    click.option("--channel", type=click.Choice([c.value for c in Channel])),
-    click.option("--country", help="ISO code, such as GB."),
-    click.option("--error", "error_code", help="The provider's code, our word, or none."),
+    filtered,
     click.option("--since", "within", type=Span(), default="24h", show_default=True),
     click.option(
         *("--request", "requests"),
@@ -61,7 +57,7 @@ def bulk_retry(override_limits: bool, **options: Any) -> None:
 
 
 @bulk.command("resend")
-@click.option("--by", type=click.Choice([c.value for c in Channel]), required=True)
+@click.option("--by", type=CHANNELS, required=True)
 @override
 @_job
 def bulk_resend(by: str, override_limits: bool, **options: Any) -> None:
@@ -84,12 +80,12 @@ def _start(
     wait: bool,
     reason: str,
     dry_run: bool,
-    country: str | None,
     requests: tuple[str, ...],
-    **filters: Any,
+    within: int,
+    filters: dict[str, Any],
 ) -> None:
     ours = parts()
-    wanted = Filters(country=country and country.upper(), sids=requests or None, **filters)
+    wanted = Filters(**filters, within=within, sids=requests or None)
     counted = ours.operations.bulk.start(me(), verb, wanted, reason, **values, dry_run=True)
     found = counted.after or {}
     if dry_run or not (found.get("live", found["total"]) or found.get("at_least")):

@@ -112,7 +112,7 @@ def _show_queues(ours: Sendcode) -> None:
             "deliveries": states,
             "verifications_pending": alive,
             "circuits": [with_times(asdict(circuit)) for circuit in circuits],
-            "workers": [asdict(worker) for worker in workers],
+            "workers": [with_times(asdict(worker)) for worker in workers],
             "worker_silent_seconds": silent,
         },
         "\n".join(lines),

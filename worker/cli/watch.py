@@ -12,27 +12,12 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from worker import failures as rooms
 from worker.cli.base import json_option, main, output, parts, with_times
 from worker.cli.files import write_new
+from worker.cli.filters import CHANNELS, Span, filtered, of_sender, of_service
 from worker.cli.lines import ago, circuit_line, pause_line, queue_line, worker_line
+from worker.filters import Filters
 from worker.money import shown
-from worker.records import Filters
-from worker.states import Channel, DeliveryState
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _STEPS = ("published_at", "taken_at", "accepted_at", "delivered_at", "ended_at")
-
-
-class Span(click.ParamType[int]):
-    """A span of time such as `15m`, in seconds."""
-
-    name = "span"
-
-    def convert(self, value: Any, param: Any, context: Any) -> int:
-        if isinstance(value, int):
-            return value
-        number, unit = value[:-1], value[-1:]
-        if unit not in _UNITS or not (number.isascii() and number.isdigit()) or len(number) > 6:
-            self.fail("write a number with s, m, h or d, such as 15m", param, context)
-        return int(number) * _UNITS[unit]
 
 
 _since = click.option(
@@ -57,7 +42,7 @@ def queues() -> None:
             "pauses": [with_times(asdict(pause)) for pause in paused],
             "queues": [asdict(queue) for queue in found],
             "circuits": [with_times(asdict(circuit)) for circuit in circuits],
-            "workers": [asdict(worker) for worker in workers],
+            "workers": [with_times(asdict(worker)) for worker in workers],
             "worker_silent_seconds": silent,
         },
         "\n".join(lines),
@@ -65,11 +50,16 @@ def queues() -> None:
 
 
 @main.command()
+@click.option("--country", default="", help="Of that one alone: an ISO code, such as GB.")
+@click.option("--channel", type=CHANNELS, default="")
+@of_service
+@of_sender
 @_since
 @json_option
-def failures(since: int) -> None:
+def failures(since: int, service: str | None, sender: str | None, **where: str) -> None:
     """Show what failed, grouped by code, channel and country, with the cause and what to do."""
-    found = parts().failures.look(since)
+    where["country"] = where["country"].upper()
+    found = parts().failures.look(since, **where, service=service or "", sender=sender or "")
     lines = []
     for group in found.groups:
         lines.append(
@@ -80,32 +70,21 @@ def failures(since: int) -> None:
         lines.append(f"{'':14}newest: sendcode show {group.sample}")
     if found.at_least:
         lines.append(f"only the newest {found.looked_at} failures were looked at")
-    shown = [with_times(asdict(group)) for group in found.groups]
-    output(shown, "\n".join(lines) or "no failures")
+    groups = [with_times(asdict(group)) for group in found.groups]
+    output(asdict(found) | {"groups": groups}, "\n".join(lines) or "no failures")
 
 
 def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
     """Passes the options that say which deliveries are meant on as `wanted`."""
 
-    @click.option("--state", type=click.Choice([s.value for s in DeliveryState]))
-    @click.option("--channel", type=click.Choice([c.value for c in Channel]))
-    @click.option("--country", help="ISO code, such as GB.")
-    @click.option("--error", help="The provider's code, our word, or none.")
+    @filtered
     @click.option("--number", help="Look a number up; it is not repeated.")
     @_since
     @wraps(command)
     def run(
-        *args: Any,
-        state: str | None,
-        channel: str | None,
-        country: str | None,
-        error: str | None,
-        number: str | None,
-        since: int,
-        **rest: Any,
+        *args: Any, filters: dict[str, Any], number: str | None, since: int, **rest: Any
     ) -> Any:
-        wanted = Filters(state, channel, country and country.upper(), error, number, since)
-        return command(*args, wanted=wanted, **rest)
+        return command(*args, wanted=Filters(**filters, number=number, within=since), **rest)
 
     return run
 

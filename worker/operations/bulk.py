@@ -22,13 +22,14 @@ from worker.errors import (
     NotFoundError,
     SendcodeError,
 )
+from worker.filters import STATES, Filters
 from worker.models import new_sid
 from worker.operations.sending import Sending
 from worker.operations.words import Outcome, Result, acting, done_or_would, require_admin
 from worker.operator_tables import bulk_jobs
-from worker.records import Filters, Records
+from worker.records import Records
 from worker.sent import LONGEST_LIFE
-from worker.states import Channel, DeliveryState
+from worker.states import Channel
 
 log = structlog.get_logger()
 
@@ -41,6 +42,8 @@ LEASE = 5_000  # ms; one delivery takes less, and each renews it
 _SID = re.compile(r"VL[0-9a-f]{32}", re.ASCII)
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _ERROR = re.compile(r"[0-9]{1,6}|[a-z][a-z0-9_]{0,31}", re.ASCII)
+_SERVICE = re.compile(r"VA[0-9a-f]{32}", re.ASCII)
+_SENDER = re.compile(r"(?!.*[0-9]{7})[a-z0-9][a-z0-9-]{0,31}", re.ASCII)  # never a number
 _j = bulk_jobs.c
 _RUNNING = text("bulk_jobs.state = 'running'")
 # In turns, since a code that waits behind another job's thousands would be dead.
@@ -89,7 +92,7 @@ class BulkJob:
     :param verb: `retry`, `resend` or `cancel`
     :param options: of a resend the `channel`; `override_limits`; `at_least`, where not all that
         match were counted
-    :param filters: as `worker.records.Filters`, without a number; of chosen ones their `sids`
+    :param filters: as `worker.filters.Filters`, without a number; of chosen ones their `sids`
     :param state: `running`, `done` or `stopped`
     :param total: what matched when it was made, of a retry or resend those whose code lived; what
         has changed since is passed over
@@ -332,10 +335,12 @@ class Bulk:
 def _check(filters: Filters) -> None:
     """What is kept with the job and shown can only be what a filter means."""
     words: dict[str, tuple[str | None, bool]] = {
-        "State": (filters.state, filters.state in tuple(DeliveryState)),
+        "State": (filters.state, filters.state in STATES),
         "Channel": (filters.channel, filters.channel in tuple(Channel)),
         "Country": (filters.country, bool(_COUNTRY.fullmatch(filters.country or ""))),
         "Error": (filters.error_code, bool(_ERROR.fullmatch(filters.error_code or ""))),
+        "Service": (filters.service, bool(_SERVICE.fullmatch(filters.service or ""))),
+        "Sender": (filters.sender, bool(_SENDER.fullmatch(filters.sender or ""))),
     }
     for name, (value, known) in words.items():
         if value is not None and not known:

@@ -48,8 +48,10 @@ class Crew:
         reason, action, wanted = clean_reason(reason), f"worker.{order.value}", _WANTED[order]
         try:
             found = self._find(name)
+            ordered = presence.ordered(self._broker, name)
             before = {"state": found.state, "busy": found.busy}
-            if found.state == wanted:
+            # It obeys at its next word: until then an order counts for more than what it says.
+            if wanted == (_WANTED[ordered] if ordered else found.state):
                 return Outcome(action, name, Result.UNCHANGED, before)
             if found.state == State.DRAINING:
                 raise ActionRefusedError("draining", "the worker is about to end")

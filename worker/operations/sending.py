@@ -135,6 +135,7 @@ class Sending:
             own code is not kept any more; `key_missing` or `unreadable`, its number cannot be
             opened; `not_allowed`, to override limits
         :raises BlockedError: the number is blocked
+        :raises PausedError: nothing goes out over the channel, or to the country
         :raises LimitReachedError: a send limit is reached, or a budget used up
         :raises LimitsUnavailableError: the limits cannot be asked
         """
@@ -208,6 +209,8 @@ class Sending:
             return Outcome(action, row["sid"], Result.UNCHANGED, before, {"delivery": known})
         self._check(row, wanted)
         after: dict[str, Any] = {"channel": wanted.value, "limits_overridden": override_limits}
+        queue = queue_of(wanted, _LANES[row["queue"]])
+        after |= {"held": True} if queue in self._holds.now().queues else {}
         if dry_run:
             return Outcome(action, row["sid"], Result.WOULD, before, after)
         limits = [] if override_limits else self._limits_of(row, wanted)
@@ -234,7 +237,6 @@ class Sending:
                 self._release(limits, spends)
             raise
         life = max(1, (row["expires_at"] - row["now"]) // 1000)
-        queue = queue_of(wanted, _LANES[row["queue"]])
         self._publish(queue, [after["delivery"]], life, row["now"])
         return Outcome(action, row["sid"], Result.DONE, before, after)
 
@@ -259,6 +261,7 @@ class Sending:
     def _check(self, row: RowMapping, channel: Channel) -> None:
         if row["pays"] and channel is Channel.CALL:
             raise PaymentError(by_call=True)
+        self._holds.now().refuse(channel.value, row["country"])
         sealed = (row["key_id"], row["number_sealed"], row["verification"])
         number = open_number(self._keyring, *sealed)
         phone.parse(number, channel)  # a landline takes no SMS
