@@ -97,9 +97,9 @@ class Records:
 
     def export(
         self, filters: Filters, indexes: Sequence[bytes] = (), most: int = 0
-    ) -> Iterator[str]:
-        """All that match as lines of CSV with a head, the newest first, numbers masked; read page
-        by page.
+    ) -> Iterator[list[str]]:
+        """All that match as lines of CSV with a head, the newest first, numbers masked. They come
+        as they are looked for, page by page; a page may have none.
 
         :param most: how many at most; 0 is all
         :raises InvalidParameterError: the number cannot be read
@@ -108,13 +108,12 @@ class Records:
             indexes = self.indexes(filters.number)
         return self._lines(filters, indexes, most or sys.maxsize)
 
-    def _lines(self, filters: Filters, indexes: Sequence[bytes], left: int) -> Iterator[str]:
-        yield sheets.line(COLUMNS)
+    def _lines(self, filters: Filters, indexes: Sequence[bytes], left: int) -> Iterator[list[str]]:
+        yield [sheets.line(COLUMNS)]
         cursor: str | None = None
         while left:
             page = self.page(filters, cursor, min(left, EXPORTED), indexes)
-            for record in page.records:
-                yield sheets.line(_cells(record))
+            yield [sheets.line(_cells(record)) for record in page.records]
             left -= len(page.records)
             cursor = page.next
             if cursor is None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import wraps
+from itertools import chain
 from typing import Any
 
 import click
@@ -116,7 +117,7 @@ def export(wanted: Filters, file: str) -> None:
     """Write all deliveries that match as CSV to FILE, a new one, or to stdout as `-`. Numbers are
     masked; the newest come first.
     """
-    lines = parts().records.export(wanted)
+    lines = chain.from_iterable(parts().records.export(wanted))
     if file == "-":
         for line in lines:
             click.echo(line, nl=False)
