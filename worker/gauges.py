@@ -86,9 +86,10 @@ class Gauges(Collector):
 
     def _pauses(self, found: dict[str, GaugeMetricFamily]) -> None:
         for pause in self._pauses_now():
-            found["paused_since_timestamp_seconds"].add_metric(
-                [pause.kind, pause.name], pause.since / 1000
-            )
+            labels = [pause.kind, pause.name]
+            found["paused_since_timestamp_seconds"].add_metric(labels, pause.since / 1000)
+            if pause.until is not None:
+                found["paused_until_timestamp_seconds"].add_metric(labels, pause.until / 1000)
 
     def _budgets(self, found: dict[str, GaugeMetricFamily]) -> None:
         """Services are told apart in the console, and not by a label: here is the worst of them."""
@@ -112,6 +113,7 @@ def families() -> dict[str, GaugeMetricFamily]:
         _gauge("worker_silent_seconds", "Since the last heartbeat through the queue."),
         _gauge("circuit_state", "0 closed, 1 half-open, 2 open.", "sender", "channel"),
         _gauge("paused_since_timestamp_seconds", "When an operator paused it.", "kind", "name"),
+        _gauge("paused_until_timestamp_seconds", "When its pause ends by itself.", "kind", "name"),
         _gauge("budget_used_ratio", "Of a day's budget, how much is used.", "scope"),
         _gauge("broker_up", "Whether the broker answers."),
         _gauge("database_up", "Whether the database answers."),

@@ -29,6 +29,7 @@ from sqlalchemy import (
     update,
 )
 
+from worker import metrics
 from worker.db import Database, now_ms, then_ms
 from worker.errors import KeyMissingError
 from worker.posting import Poster, TargetRefusedError, UnreachableError
@@ -108,6 +109,7 @@ class Teller:
             except Exception as error:
                 # Nothing that goes wrong once may end the telling.
                 log.warning("webhooks.failed", error_class=type(error).__name__)
+                metrics.chore_failed("webhooks")
                 told = 0
             if told < BATCH:
                 stop.wait(TICK)

@@ -42,6 +42,7 @@ templates = Environment(
 )
 templates.filters |= {
     "ago": wording.ago,
+    "idle": wording.idle,
     "clock": wording.clock,
     "fact": wording.fact,
     "span": wording.span,

@@ -13,6 +13,7 @@ from worker.money import MICROS, Money, shown
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"))
 _SID = re.compile(r"(AC|SK)[0-9a-f]{32}", re.ASCII)
 DASH = "–"
+IDLE = 30  # seconds
 
 
 def ago(at: int | None) -> Markup:
@@ -132,3 +133,8 @@ def told(asked: Mapping[str, str]) -> str:
     """Of which service and sender something is, behind what is said of it."""
     words = (("of the service", asked["service"]), ("by the sender", asked["sender"]))
     return "".join(f" {word} {name}" for word, name in words if name)
+
+
+def idle(at: int) -> bool:
+    """Whether a job that last went on at `at` (ms since 1970 UTC) seems to be left alone."""
+    return time.time() - at / 1000 > IDLE

@@ -15,6 +15,7 @@ from tests.helpers import at_once, code_of, count, let_time_pass, waiting, wrong
 from tests.integration.conftest import ACCOUNT
 from tests.integration.doors import MEGABYTE, TOKEN
 from tests.integration.hearing import listen
+from tests.integration.operating import ANN, audited
 from worker.authy import BadUser, UserRow, users
 from worker.authy.users import IDS
 from worker.db import now_ms
@@ -637,14 +638,17 @@ def test_another_applications_user_is_unknown(
 
 def test_a_key_comes_in_header_or_query(parts: Sendcode, service: Service) -> None:
     """Both places are taken; no key, a wrong one and a revoked one get the same answer."""
-    made, key = parts.authy_keys.create(ACCOUNT, service.sid, "Backend")
+    made, key = parts.authy_keys.create(ACCOUNT, service.sid, "Backend", ANN)
     stranger = door(parts)
     path = "/protected/json/app/details"
     assert stranger.get(path, headers={"X-Authy-API-Key": key}).status_code == 200
     assert stranger.get(path, params={"api_key": key}).status_code == 200
-    parts.authy_keys.revoke(ACCOUNT, made.sid)
+    parts.authy_keys.revoke(ACCOUNT, made.sid, ANN)
     with pytest.raises(NotFoundError):
-        parts.authy_keys.revoke(ACCOUNT, made.sid)
+        parts.authy_keys.revoke(ACCOUNT, made.sid, ANN)
+    told = [(one.action, one.target) for one in audited(parts)]
+    assert told == [("authy_key.create", made.sid), ("authy_key.revoke", made.sid)]
+    assert key not in str(audited(parts))
     answers = [
         stranger.get(path),
         stranger.get(path, params={"api_key": key}),

@@ -11,6 +11,7 @@ from tests.integration.conftest import ACCOUNT
 from tests.integration.operating import ADMIN, ANN, audited, delivery_of, make_relay
 from tests.standin import Standin
 from worker import records
+from worker.cli import bulk as commands
 from worker.errors import ActionRefusedError, InvalidParameterError, NotFoundError
 from worker.filters import Filters
 from worker.operations import BulkJob
@@ -232,6 +233,29 @@ def test_dead_codes_are_passed_over(parts: Sendcode, service: Service, provider:
     assert "live" not in told
     let_time_pass(parts, 601)
     assert parts.operations.bulk.start(ANN, "retry", month, "why").result == "unchanged"
+
+
+def test_a_job_that_nobody_does_is_not_waited_for(
+    parts: Sendcode,
+    service: Service,
+    provider: Standin,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Without a relay the command line ends, with what is to be done; with one it sees the end,
+    however long each step takes."""
+    monkeypatch.setattr(commands, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(commands, "IDLE", 0.3)
+    fail(parts, service, provider, 3)
+    sid = begin(parts)
+    with pytest.raises(SystemExit) as ended:
+        commands._watch(parts, sid)
+    assert ended.value.code == 5
+    assert "`sendcode relay` runs" in capsys.readouterr().err
+    relay = threading.Thread(target=finish, args=(parts, sid))
+    relay.start()
+    assert commands._watch(parts, sid).done == 3
+    relay.join()
 
 
 def test_jobs_take_turns(

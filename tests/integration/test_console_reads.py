@@ -5,6 +5,7 @@ import re
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.test_console import PAGES, ann, door, failed, post
@@ -224,8 +225,13 @@ def test_all_that_match_in_the_background(
     done = confirm(olga, path, "the carrier is back")
     job = Page(done.text).link("Go on")
     assert job.startswith("/console/bulk/OJ")
+    assert "Nobody goes on" not in olga.get(job).text
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE bulk_jobs SET updated_at = updated_at - 60000"))
+    assert "Nobody goes on" in olga.get(job).text
     while parts.operations.bulk.tick():
         pass
     progress = olga.get(job).text
     assert "4 of 4" in progress
+    assert "Nobody goes on" not in progress
     assert "the carrier is back" in olga.get("/console/bulk").text

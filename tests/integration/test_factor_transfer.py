@@ -4,6 +4,7 @@ import pytest
 
 from tests.helpers import count
 from tests.integration.conftest import ACCOUNT
+from tests.integration.operating import ANN, audited
 from tests.integration.test_factors import App
 from worker.errors import NotFoundError
 from worker.factors import Asked, rows, totp
@@ -28,7 +29,9 @@ def test_what_is_taken_out_comes_in_elsewhere(parts: Sendcode, service: Service)
     may have been used before does not pass again."""
     first, second = App(parts, service), App(parts, service, "user-0002", digits=8, skew=0)
     first.verified()
-    issuer, found = parts.factors.export_factors(ACCOUNT, service.sid)
+    issuer, found = parts.factors.export_factors(ACCOUNT, service.sid, ANN)
+    (entry,) = audited(parts)  # before the first secret is read
+    assert (entry.action, entry.target, entry.who) == ("factors.export", service.sid, "ann")
     content = rows.csv_head() + "".join(map(rows.csv_row, found))
     assert issuer == "Example"
     other = parts.services.create(ACCOUNT, "Other")

@@ -22,6 +22,7 @@ from tests.integration.operating import (
 from tests.standin import Standin
 from worker import holds as holds_module
 from worker.errors import InvalidParameterError, PausedError
+from worker.gauges import Gauges
 from worker.operations import discarding as discarding_module
 from worker.operations import pauses as pauses_module
 from worker.plan import read_plan
@@ -341,3 +342,18 @@ def test_what_is_held_is_no_wait(parts: Sendcode, service: Service) -> None:
     pause(parts, *COUNTRY)
     (sms,) = (queue for queue in parts.standing.queues() if queue.name == "sms")
     assert (sms.held, sms.oldest_age) == (1, None)
+
+
+def test_the_gauges_say_which_pause_ends_by_itself(parts: Sendcode) -> None:
+    """Each pause has since when, and one with an end until when, for the alert on forgotten ones."""
+    act = parts.operations.pauses
+    pause(parts, *COUNTRY, until=600)
+    pause(parts, *CHANNEL)
+    gauges = Gauges(parts.standing, lambda: True, act.all, list).collect()
+    found = {family.name: family.samples for family in gauges}
+    since = {
+        one.labels["name"]: one.value for one in found["sendcode_paused_since_timestamp_seconds"]
+    }
+    (until,) = found["sendcode_paused_until_timestamp_seconds"]
+    assert set(since) == {"GB", "sms"}
+    assert (until.labels["kind"], until.value) == ("country", since["GB"] + 600)

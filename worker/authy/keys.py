@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import RowMapping, insert, or_, select, update
 
+from worker.audit import UNASKED, Operator, write_down
 from worker.db import Database, now_ms
 from worker.door_tables import authy_keys
 from worker.errors import NotFoundError
@@ -58,10 +59,11 @@ class AuthyKeys:
         self._db = db
 
     def create(
-        self, account_sid: str, service_sid: str, friendly_name: str
+        self, account_sid: str, service_sid: str, friendly_name: str, by: Operator | None = None
     ) -> tuple[AuthyKey, str]:
         """Make a key of a service; it and its text, of which only a digest is kept.
 
+        :param by: who makes it, for the audit log
         :raises NotFoundError: no such service in the account
         :raises InvalidParameterError: an unusable name
         """
@@ -80,7 +82,11 @@ class AuthyKeys:
         )
         with self._db.begin() as connection:
             require_service(connection, account_sid, service_sid)
-            return _key(connection.execute(statement).mappings().one()), key
+            made = _key(connection.execute(statement).mappings().one())
+            if by is not None:
+                of = {"name": made.friendly_name, "service": service_sid}
+                write_down(connection, by, "authy_key.create", made.sid, UNASKED, after=of)
+        return made, key
 
     def page(self, account_sid: str, window: Window) -> Slice[AuthyKey]:
         """Keys of the account, revoked ones too, oldest first."""
@@ -88,9 +94,10 @@ class AuthyKeys:
         with self._db.statement() as connection:
             return look(connection, statement, _k.sid, window, _key)
 
-    def revoke(self, account_sid: str, sid: str) -> None:
+    def revoke(self, account_sid: str, sid: str, by: Operator | None = None) -> None:
         """End a key for good, at once.
 
+        :param by: who ends it, for the audit log
         :raises NotFoundError: no such key in the account, or revoked before
         """
         statement = (
@@ -98,9 +105,11 @@ class AuthyKeys:
             .where(_k.sid == sid, _k.account_sid == account_sid, _k.revoked_at.is_(None))
             .values(revoked_at=now_ms())
         )
-        with self._db.statement() as connection:
+        with self._db.begin() as connection:
             if not connection.execute(statement).rowcount:
                 raise NotFoundError("Authy key")
+            if by is not None:
+                write_down(connection, by, "authy_key.revoke", sid, UNASKED)
 
     def prove(self, key: str) -> AuthyApp | None:
         """The application whose key this is; None for an unknown or revoked one."""

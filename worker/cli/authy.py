@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from worker.authy import AuthyKey, BadUser, UserRow, read_users
+from worker.cli.acting import me
 from worker.cli.base import (
     FAILED,
     Group,
@@ -44,7 +45,9 @@ def _shown(key: AuthyKey) -> dict[str, Any]:
 def authy_create(name: str, service: str | None) -> None:
     """Make a key of a service and print it; it is shown this once."""
     ours = parts()
-    made, key = ours.authy_keys.create(ours.settings.account_sid, the_service(ours, service), name)
+    made, key = ours.authy_keys.create(
+        ours.settings.account_sid, the_service(ours, service), name, me()
+    )
     output(_shown(made) | {"key": key}, key)
 
 
@@ -67,7 +70,7 @@ def authy_list() -> None:
 def authy_revoke(sid: str) -> None:
     """End a key for good, at once."""
     ours = parts()
-    ours.authy_keys.revoke(ours.settings.account_sid, sid)
+    ours.authy_keys.revoke(ours.settings.account_sid, sid, me())
     output({"revoked": True}, "revoked")
 
 

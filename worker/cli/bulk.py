@@ -1,22 +1,24 @@
 """Bulk jobs: a verb on all that match, done by the relay, watched from here."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worker.cli.acting import me, override, told
-from worker.cli.base import Group, json_option, main, output, parts, with_times
+from worker.cli.base import UNREACHABLE, Group, json_option, main, output, parts, with_times
 from worker.cli.filters import CHANNELS, Span, filtered
 from worker.filters import Filters
 from worker.operations import BulkJob, Result
 from worker.wiring import Sendcode
 
 LOOK_EVERY = 0.5  # seconds
+IDLE = 15.0  # seconds without progress after which nobody seems to do the job
 
 
 @main.group(cls=Group)
@@ -136,7 +138,9 @@ def bulk_stop(sid: str, reason: str, dry_run: bool) -> None:
 
 
 def _watch(ours: Sendcode, sid: str) -> BulkJob:
-    """The job once it has ended; a bar on a terminal meanwhile."""
+    """The job once it has ended; a bar on a terminal meanwhile. Ends the command where nobody goes
+    on with it.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
     with Progress(
@@ -144,12 +148,27 @@ def _watch(ours: Sendcode, sid: str) -> BulkJob:
     ) as bar:
         job = ours.operations.bulk.fetch(sid)
         task = bar.add_task(job.verb, total=job.total)
-        while job.state == "running":
+        moved = time.monotonic()
+        while job.state == "running" and time.monotonic() - moved < IDLE:
             bar.update(task, completed=job.done + job.unchanged + job.failed)
             time.sleep(LOOK_EVERY)
-            job = ours.operations.bulk.fetch(sid)
+            before, job = job, ours.operations.bulk.fetch(sid)
+            moved = moved if job == before else time.monotonic()
+        if job.state == "running":
+            bar.stop()
+            _nobody(job)
         bar.update(task, completed=job.total if job.state == "done" else bar.tasks[0].completed)
     return job
+
+
+def _nobody(job: BulkJob) -> NoReturn:
+    click.echo(
+        f"sendcode: nobody has gone on with it for {IDLE:.0f} s, at {_line(job)}\n"
+        "Jobs are done by the relay: see that `sendcode relay` runs. It goes on by itself then;"
+        f" `sendcode bulk show {job.sid} --wait` watches it.",
+        err=True,
+    )
+    sys.exit(UNREACHABLE)
 
 
 def _print(job: BulkJob) -> None:

@@ -76,7 +76,7 @@ def factors_export(file: str, service: str | None, kind: str, yes_show_secrets: 
         )
     ours = parts()
     issuer, found = ours.factors.export_factors(
-        ours.settings.account_sid, the_service(ours, service)
+        ours.settings.account_sid, the_service(ours, service), me()
     )
     lines = _csv(found) if kind == "csv" else (rows.uri_row(row, issuer) for row in found)
     written = write_new(file, lines) - (kind == "csv")

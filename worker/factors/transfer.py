@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, func, insert, select
 
+from worker.audit import UNASKED, Operator, write_down
 from worker.db import now_ms
 from worker.factors import totp
 from worker.factors.base import LASTS, Base, config_of, sealed
@@ -87,13 +88,18 @@ class Transferring(Base):
             )
         )
 
-    def export_factors(self, account_sid: str, service_sid: str) -> tuple[str, Iterator[FactorRow]]:
+    def export_factors(
+        self, account_sid: str, service_sid: str, by: Operator | None = None
+    ) -> tuple[str, Iterator[FactorRow]]:
         """The service's issuer and all its factors with their secrets.
 
+        :param by: who takes them, for the audit log: it has an entry before the first is given
         :raises NotFoundError: no such service
         """
-        with self._db.statement() as connection:
+        with self._db.begin() as connection:
             issuer = issuer_of(self._service(connection, account_sid, service_sid))
+            if by is not None:
+                write_down(connection, by, "factors.export", service_sid, UNASKED)
         return issuer, self._every(service_sid)
 
     def _every(self, service_sid: str) -> Iterator[FactorRow]:

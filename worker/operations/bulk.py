@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy import RowMapping, bindparam, delete, insert, select, text, update
 
+from worker import metrics
 from worker.audit import Operator, clean_reason, write_down
 from worker.db import UNAVAILABLE, Database, now_ms, then_ms
 from worker.errors import (
@@ -248,6 +249,7 @@ class Bulk:
             except Exception as error:
                 # Nothing that goes wrong once may end the thread; the job waits for its lease.
                 log.warning("bulk.failed", error_class=type(error).__name__)
+                metrics.chore_failed("bulk")
                 worked = False
             if not worked:
                 stop.wait(TICK)

@@ -49,7 +49,10 @@ def acting(
     [Callable[Concatenate[S, Operator, P], Outcome]],
     Callable[Concatenate[S, Operator, P], Outcome],
 ]:
-    """Has a method of an operator counted and logged, its refusals too."""
+    """Has a method of an operator counted and logged, its refusals too.
+
+    :param action: what it is counted as, whatever came of it
+    """
 
     def wrap(
         act: Callable[Concatenate[S, Operator, P], Outcome],
@@ -70,7 +73,7 @@ def acting(
                     by=by.name,
                 )
                 raise
-            metrics.acted(outcome.action, outcome.result)
+            metrics.acted(action, outcome.result)
             log.info(
                 "operator.action",
                 action=outcome.action,
