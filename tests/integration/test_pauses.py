@@ -345,7 +345,7 @@ def test_what_is_held_is_no_wait(parts: Sendcode, service: Service) -> None:
 
 
 def test_the_gauges_say_which_pause_ends_by_itself(parts: Sendcode) -> None:
-    """Each pause has since when, and one with an end until when, for the alert on forgotten ones."""
+    """Each pause has since when, one with an end also until when: the alert is on the others."""
     act = parts.operations.pauses
     pause(parts, *COUNTRY, until=600)
     pause(parts, *CHANNEL)
