@@ -351,9 +351,8 @@ def test_the_gauges_say_which_pause_ends_by_itself(parts: Sendcode) -> None:
     pause(parts, *CHANNEL)
     gauges = Gauges(parts.standing, lambda: True, act.all, list).collect()
     found = {family.name: family.samples for family in gauges}
-    since = {
-        one.labels["name"]: one.value for one in found["sendcode_paused_since_timestamp_seconds"]
-    }
-    (until,) = found["sendcode_paused_until_timestamp_seconds"]
+    began, ends = (f"sendcode_paused_{word}_timestamp_seconds" for word in ("since", "until"))
+    since = {one.labels["name"]: one.value for one in found[began]}
+    (until,) = found[ends]
     assert set(since) == {"GB", "sms"}
     assert (until.labels["kind"], until.value) == ("country", since["GB"] + 600)
