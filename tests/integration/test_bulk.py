@@ -219,6 +219,7 @@ def test_what_is_refused_is_counted_as_failed(
     assert (job.state, job.done, job.failed) == ("done", 2, 1)
 
 
+@pytest.mark.kills("dead-codes-are-sent-again")
 def test_dead_codes_are_passed_over(parts: Sendcode, service: Service, provider: Standin) -> None:
     """A retry looks no further back than a code can live, and tries none whose code is dead: it
     tells before how many live. Where none does there is no job, and a cancel looks at all."""
@@ -258,6 +259,7 @@ def test_a_job_that_nobody_does_is_not_waited_for(
     relay.join()
 
 
+@pytest.mark.kills("a-job-waits-for-all-before-it")
 def test_jobs_take_turns(
     parts: Sendcode, service: Service, provider: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +273,7 @@ def test_jobs_take_turns(
     assert [job.done + job.unchanged for job in jobs] == [2, 2]
 
 
+@pytest.mark.kills("a-count-has-no-bound")
 def test_a_count_is_bounded(
     parts: Sendcode, service: Service, provider: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,6 +138,7 @@ def test_one_service_or_sender_alone(ann: TestClient, parts: Sendcode, service: 
     assert "Nothing failed of the service VA1 by the sender &lt;script&gt;" in nobody
 
 
+@pytest.mark.kills("a-group-has-what-is-still-tried")
 def test_a_group_leads_to_its_own_deliveries(
     ann: TestClient, parts: Sendcode, service: Service
 ) -> None:

@@ -24,6 +24,7 @@ def say(parts: Sendcode, state: State = State.WORKING, name: str = NAME) -> Orde
     return presence.announce(parts.redis, name, 8, 3, **facts, error_at=1, started_at=1)
 
 
+@pytest.mark.kills("order-on-its-way-is-forgotten")
 def test_an_order_is_taken_once(parts: Sendcode) -> None:
     """The worker that is named, and no other, gets the last order at its next word, once; the log
     says who gave it and why, and what it is told already changes nothing."""

@@ -509,6 +509,7 @@ def test_rare_attempts_are_found(
     assert before["meta"]["previous_page_url"]
 
 
+@pytest.mark.kills("attempts-are-looked-at-without-end")
 def test_more_attempts_than_one_request_looks_at(
     parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -543,6 +544,7 @@ def test_more_attempts_than_one_request_looks_at(
     assert len(client.get("/v2/Attempts", params={"PageSize": 50}).json()["attempts"]) == 2
 
 
+@pytest.mark.kills("attempts-take-every-thread")
 def test_few_requests_look_on_at_once(
     make_parts: Callable[..., Sendcode], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ def some(*identities: str, verified: bool = True) -> list[FactorRow]:
     ]
 
 
+@pytest.mark.kills("secrets-are-taken-out-unseen")
 def test_what_is_taken_out_comes_in_elsewhere(parts: Sendcode, service: Service) -> None:
     """Another service takes an export whole, and its users go on with their apps; a code that
     may have been used before does not pass again."""

@@ -158,6 +158,7 @@ def test_a_resend_that_cannot_be_is_refused(parts: Sendcode, service: Service) -
     assert count(parts, "deliveries") == 3
 
 
+@pytest.mark.kills("sent-again-into-a-pause")
 @pytest.mark.parametrize("paused", [("country", "GB"), ("channel", "sms")])
 def test_nothing_is_sent_again_into_a_pause(
     parts: Sendcode, service: Service, provider: Standin, paused: tuple[str, str]

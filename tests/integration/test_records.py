@@ -86,6 +86,7 @@ def test_the_index_serves_the_failures(parts: Sendcode, some: tuple[Any, ...]) -
         assert join < limit < plan.index("ix_deliveries_failed"), "what is joined is bounded"
 
 
+@pytest.mark.kills("a-country-hides-behind-another")
 def test_a_country_is_found_behind_another(
     parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +224,7 @@ def test_an_export_is_every_page(
         parts.records.export(Filters(number="nonsense"))
 
 
+@pytest.mark.kills("an-export-looks-for-ever")
 def test_an_export_comes_as_it_is_looked_for(
     parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

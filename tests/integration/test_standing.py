@@ -171,6 +171,7 @@ def test_no_look_counts_more_than_its_bound(
     assert standing.MOST <= 10_000
 
 
+@pytest.mark.kills("one-queue-floods-the-look")
 def test_a_flood_hides_no_other_queue(
     parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from tests.mutants.lost import LOST
 from tests.mutants.patterns import PATTERNS
+from tests.mutants.watching import WATCHING
 from tests.mutants.words import mutant as _mutant
 
 DISPATCH = "tests/integration/test_dispatch.py::"
@@ -873,4 +874,5 @@ MUTANTS = (
     ),
     *LOST,
     *PATTERNS,
+    *WATCHING,
 )
