@@ -10,7 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api_stub.console import wording
 from api_stub.console.countries import name_of
-from api_stub.console.looks import Looks, level_of
+from api_stub.console.look import level_of
+from api_stub.console.looks import Looks
 from worker import __version__
 from worker.operators import Role, Session
 from worker.settings import Settings

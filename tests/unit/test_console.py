@@ -8,7 +8,7 @@ import pytest
 
 from api_stub.console import pages, wording
 from api_stub.console.guard import own_path
-from api_stub.console.looks import Look
+from api_stub.console.look import Look
 from worker.operations import Pause
 
 ROOT = Path(__file__).parents[2] / "api_stub" / "console"
