@@ -99,6 +99,7 @@ class Enquiry:
                 words=provider.words[channel],
                 error_code=report.error_code,
                 hope=provider.may_help(report.error_code),
+                asked=True,
             )
 
     def _price(self, row: Any, provider: str, price: Money) -> None:

@@ -74,7 +74,7 @@ _PROVIDER_ERRORS = _counter(
 _RECEIPTS = _counter(
     "receipts",
     "Receipts, each word on a delivery once.",
-    *("sender", "channel", "country", "status"),
+    *("sender", "channel", "country", "status", "way"),
 )
 _RECEIPTS_MISSING = _counter("receipts_missing", "Accepted deliveries nobody reported on.")
 _RETRIES = _counter("retries", "Tries that were put off.", "channel", "reason")
@@ -285,14 +285,21 @@ def fell_back(from_channel: str, to_channel: str, state: str) -> None:
 
 
 def receipt(
-    sender: str, channel: str, country: str, state: str, error_code: str | None, seconds: float
+    sender: str,
+    channel: str,
+    country: str,
+    state: str,
+    error_code: str | None,
+    seconds: float,
+    asked: bool,
 ) -> None:
     """A receipt came for the first time.
 
     :param state: what it means
     :param seconds: since the delivery was promised
+    :param asked: it did not come by callback
     """
-    _RECEIPTS.labels(sender, channel, country, state).inc()
+    _RECEIPTS.labels(sender, channel, country, state, "enquiry" if asked else "callback").inc()
     if state == "delivered":
         _DELIVERY.labels(sender, channel, country).observe(max(0.0, seconds))
     elif error_code:

@@ -214,6 +214,7 @@ receipts = Table(
     Column("delivery_sid", String(34), nullable=False),
     Column("error_code", String(32)),
     Column("received_at", BigInteger, nullable=False),
+    Column("asked", Boolean),  # true: we asked, and no callback with this word has come
     Index(None, "delivery_sid"),
 )
 

@@ -27,7 +27,7 @@ from worker.states import NO_RECEIPT, RECEIPT_MAY_FOLLOW, DeliveryState
 
 log = structlog.get_logger()
 
-_d, _v = deliveries.c, verifications.c
+_d, _v, _r = deliveries.c, verifications.c, receipts.c
 
 
 _SAME = _d.provider_sid == bindparam("b_provider_sid")
@@ -86,6 +86,18 @@ _MOVE = {
 }
 
 
+_CAME_LATER = (
+    update(receipts)
+    .where(
+        _r.provider == bindparam("b_provider"),
+        _r.provider_sid == bindparam("b_provider_sid"),
+        _r.status == bindparam("b_status"),
+        _r.asked.is_(True),
+    )
+    .values(asked=False)
+)
+
+
 class Receipts:
     """Applies receipts that were already proven genuine."""
 
@@ -103,11 +115,13 @@ class Receipts:
         words: Mapping[str, DeliveryState],
         error_code: str | None = None,
         hope: bool = False,
+        asked: bool = False,
     ) -> bool:
         """Move the delivery to where `status` says, if the transition table allows.
 
         :param words: the provider's words and the state each means
         :param hope: of an undelivered one: whether its reason leaves hope for another try
+        :param asked: it is the answer to our question, and did not come by callback
         :returns: False when nothing changed: a repeat, an old word, an unknown word or delivery
         """
         state = words.get(status)
@@ -122,7 +136,7 @@ class Receipts:
             error_code=error_code,
         ):
             moved = self._apply(
-                delivery_sid, provider, provider_sid, status, state, error_code, hope
+                *(delivery_sid, provider, provider_sid, status, state, error_code, hope, asked)
             )
         if moved and state is DeliveryState.UNDELIVERED and hope:
             self._on_undelivered(delivery_sid)
@@ -137,6 +151,7 @@ class Receipts:
         state: DeliveryState,
         error_code: str | None,
         hope: bool,
+        asked: bool,
     ) -> bool:
         with self._db.begin() as connection:
             known = connection.execute(_KNOWN, {"sid": delivery_sid}).one_or_none()
@@ -151,7 +166,7 @@ class Receipts:
                 sender=known.sender,
             )
             if not self._first_time(
-                connection, delivery_sid, provider, provider_sid, status, error_code
+                connection, delivery_sid, provider, provider_sid, status, error_code, asked
             ):
                 log.info("receipt.duplicate")
                 return False
@@ -174,7 +189,8 @@ class Receipts:
             log.info("receipt.out_of_order", state=state.value)
         tracing.mark("receipt", known.verification_sid, delivery=delivery_sid, status=status)
         metrics.receipt(
-            known.sender or "", known.channel, known.country, state, error_code, known.age / 1000
+            *(known.sender or "", known.channel, known.country, state, error_code),
+            *(known.age / 1000, asked),
         )
         return bool(moved)
 
@@ -186,6 +202,7 @@ class Receipts:
         provider_sid: str,
         status: str,
         error_code: str | None,
+        asked: bool,
     ) -> bool:
         statement = self._db.insert(receipts).values(
             provider=provider,
@@ -194,6 +211,12 @@ class Receipts:
             delivery_sid=delivery_sid,
             error_code=error_code,
             received_at=now_ms(),
+            asked=asked,
         )
-        inserted = statement.on_conflict_do_nothing().returning(receipts.c.status)
-        return connection.execute(inserted).first() is not None
+        inserted = statement.on_conflict_do_nothing().returning(_r.status)
+        if connection.execute(inserted).first() is not None:
+            return True
+        if not asked:  # we were faster, and callbacks come all the same
+            row = {"b_provider": provider, "b_provider_sid": provider_sid, "b_status": status}
+            connection.execute(_CAME_LATER, row)
+        return False

@@ -51,6 +51,7 @@ from worker.posting import Poster
 from worker.providers import Provider
 from worker.queues import PUBLISHED_AT
 from worker.ratelimits import RateLimits
+from worker.receipt_health import ReceiptHealth
 from worker.receipts import Receipts
 from worker.records import Records
 from worker.rollup import Rollup
@@ -217,6 +218,10 @@ class Sendcode:
     @cached_property
     def receipts(self) -> Receipts:
         return Receipts(self.db, self.fallback.follow)
+
+    @cached_property
+    def receipt_health(self) -> ReceiptHealth:
+        return ReceiptHealth(self.db)
 
     @cached_property
     def enquiry(self) -> Enquiry:

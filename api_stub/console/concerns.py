@@ -17,7 +17,7 @@ LOW_CONVERSION, LOW_ARRIVAL, ENOUGH = 0.3, 0.8, 30
 def concerns(look: Look) -> list[Concern]:
     """What needs attention, the worst first."""
     found = [*_away(look), *_waits(look), *_workers(look), *_circuits(look), *_outcomes(look)]
-    found += _budgets(look)
+    found += [*_callbacks(look), *_budgets(look)]
     return sorted(found, key=lambda one: one.level)
 
 
@@ -70,6 +70,20 @@ def _circuits(look: Look) -> list[Concern]:
         )
         for circuit in look.circuits or ()
         if circuit.state is not CircuitState.CLOSED
+    ]
+
+
+def _callbacks(look: Look) -> list[Concern]:
+    return [
+        Concern(
+            "bad",
+            f"{one.sender} has its messages accepted, and no receipt comes",
+            f"{one.accepted} in 15 minutes, and no callback on any: the provider does not reach"
+            " the public URL, or is refused there.",
+            "/senders",
+        )
+        for one in (look.told or {}).values()
+        if one.missing
     ]
 
 

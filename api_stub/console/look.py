@@ -8,6 +8,7 @@ from worker.flows import Flow
 from worker.minutes import Counts
 from worker.operations import BudgetStanding, Pause
 from worker.presence import Worker
+from worker.receipt_health import Told
 from worker.standing import BEATS, QueueStanding, Silent, who_is_silent
 
 SLOW, LATE = 5.0, 15.0  # seconds a code may wait: amber above the first, red above the second
@@ -45,6 +46,7 @@ class Look:
     decided: Counts | None = None
     counted_at: int | None = None
     groups: list[Group] | None = None
+    told: dict[str, Told] | None = None
     pauses: list[Pause] | None = None
     budgets: list[BudgetStanding] | None = None
     concerns: list[Concern] = field(default_factory=list)

@@ -106,6 +106,7 @@ class Looks:
         look.decided = _read(lambda: minutes.total(*CONVERSION))
         look.counted_at = _read(minutes.counted_at)
         look.groups = _read(lambda: self.failures(RECENT).groups[:WORST])
+        look.told = _read(ours.receipt_health.look)
         look.pauses = _read(ours.operations.pauses.all)
         look.budgets = _read(ours.operations.budgets.all)
         look.concerns = concerns(look)

@@ -115,7 +115,7 @@ def test_the_way_of_a_code_is_counted(
     sms, gb, main = {"channel": "sms"}, {"country": "GB"}, {"sender": "main"}
     assert counted("codes_accepted_total", **sms, **gb) == 1
     assert counted("attempts_total", **main, **sms, outcome="accepted", error_class="") == 1
-    assert counted("receipts_total", **main, **sms, **gb, status="delivered") == 1
+    assert counted("receipts_total", **main, **sms, **gb, status="delivered", way="callback") == 1
     assert counted("verifications_total", **sms, **gb, result="wrong") == 1
     assert counted("verifications_total", **sms, **gb, result="approved") == 1
     assert counted("provider_request_seconds_count", **main, **sms) == 1
