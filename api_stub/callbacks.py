@@ -33,27 +33,32 @@ async def _signed_form(request: Request) -> dict[str, str]:
     settings = parts.settings
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise _refuse("not_a_form")
+        raise await _refuse(parts, "not_a_form")
     items = (await request.form(max_files=0, max_fields=100)).multi_items()
     values = {name: value for name, value in items if isinstance(value, str)}
     if len(values) != len(items):
-        raise _refuse("repeated_parameter")
+        raise await _refuse(parts, "repeated_parameter")
     target = request.scope["raw_path"].decode("ascii", "replace")
     query = request.url.query
     url = f"{settings.base_url}{target}" + (f"?{query}" if query else "")
     signature = request.headers.get("x-twilio-signature")
-    token = parts.provider_tokens.get(values.get("AccountSid", ""))
+    account = values.get("AccountSid", "")
+    token = parts.provider_tokens.get(account)
     if token is None:
-        raise _refuse("other_account")
+        raise await _refuse(parts, "other_account")
     if not valid_signature(token, url, values, signature):
-        raise _refuse("bad_signature")
+        raise await _refuse(parts, "bad_signature", account)
     metrics.webhook("twilio", "ok")
     return values
 
 
-def _refuse(reason: str) -> ApiError:
+async def _refuse(parts: Sendcode, reason: str, account: str = "") -> ApiError:
+    """
+    :param account: one of ours
+    """
     log.warning("webhook.rejected", reason=reason)
     metrics.webhook("twilio", reason)
+    await run_in_threadpool(parts.refused_callbacks.note, reason, account)
     return ApiError(403, 20003, "The request is not signed for this URL")
 
 

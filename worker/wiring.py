@@ -54,6 +54,7 @@ from worker.ratelimits import RateLimits
 from worker.receipt_health import ReceiptHealth
 from worker.receipts import Receipts
 from worker.records import Records
+from worker.refused_callbacks import RefusedCallbacks
 from worker.rollup import Rollup
 from worker.safelist import SafeList
 from worker.sent import Sent
@@ -222,6 +223,10 @@ class Sendcode:
     @cached_property
     def receipt_health(self) -> ReceiptHealth:
         return ReceiptHealth(self.db)
+
+    @cached_property
+    def refused_callbacks(self) -> RefusedCallbacks:
+        return RefusedCallbacks(self.redis)
 
     @cached_property
     def enquiry(self) -> Enquiry:

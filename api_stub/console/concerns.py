@@ -8,6 +8,7 @@ from worker.circuits import CircuitState
 from worker.operations import BudgetStanding
 from worker.operations.budgets import NEARLY
 from worker.operations.scopes import target_of
+from worker.refused_callbacks import MINUTES
 from worker.standing import Silent
 
 COUNT_LATE = 180.0  # seconds without a count of the relay
@@ -74,7 +75,7 @@ def _circuits(look: Look) -> list[Concern]:
 
 
 def _callbacks(look: Look) -> list[Concern]:
-    return [
+    found = [
         Concern(
             "bad",
             f"{one.sender} has its messages accepted, and no receipt comes",
@@ -85,6 +86,14 @@ def _callbacks(look: Look) -> list[Concern]:
         for one in (look.told or {}).values()
         if one.missing
     ]
+    if look.refused and look.refused.too_many:
+        what = (
+            f"{look.refused.total} callbacks were refused in {MINUTES} minutes:"
+            " wrong auth token or public URL"
+        )
+        why = f"{look.refused.words}. Nothing happened by them."
+        found.append(Concern("warn", what, why, "/senders"))
+    return found
 
 
 def _budgets(look: Look) -> list[Concern]:

@@ -9,6 +9,7 @@ from worker.minutes import Counts
 from worker.operations import BudgetStanding, Pause
 from worker.presence import Worker
 from worker.receipt_health import Told
+from worker.refused_callbacks import Refused
 from worker.standing import BEATS, QueueStanding, Silent, who_is_silent
 
 SLOW, LATE = 5.0, 15.0  # seconds a code may wait: amber above the first, red above the second
@@ -47,6 +48,7 @@ class Look:
     counted_at: int | None = None
     groups: list[Group] | None = None
     told: dict[str, Told] | None = None
+    refused: Refused | None = None
     pauses: list[Pause] | None = None
     budgets: list[BudgetStanding] | None = None
     concerns: list[Concern] = field(default_factory=list)

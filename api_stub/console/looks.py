@@ -107,6 +107,7 @@ class Looks:
         look.counted_at = _read(minutes.counted_at)
         look.groups = _read(lambda: self.failures(RECENT).groups[:WORST])
         look.told = _read(ours.receipt_health.look)
+        look.refused = _read(ours.refused_callbacks.look)
         look.pauses = _read(ours.operations.pauses.all)
         look.budgets = _read(ours.operations.budgets.all)
         look.concerns = concerns(look)

@@ -12,11 +12,17 @@ from tests.integration.test_console import PAGES, ann, door, failed, post
 from tests.integration.test_console_actions import confirm, olga
 from tests.integration.test_records import set_to, start
 from tests.pages import Page
-from worker import failures, records
+from worker import failures, receipt_health, records
+from worker.providers.twilio_errors import MESSAGE_STATUSES
 from worker.services import Service
 from worker.wiring import Sendcode
 
 __all__ = ["ann", "failed", "olga"]
+
+
+def words(page: str) -> str:
+    """A page as it reads, without its marks."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
 def test_every_page_opens(ann: TestClient, failed: str) -> None:
@@ -157,6 +163,28 @@ def test_a_group_leads_to_its_own_deliveries(
         assert tried not in listed
         for button in ("Send these again…", "Send these by voice…"):
             assert "1 delivery matches" in ann.get(group.link(button)).text, (code, button)
+
+
+def test_senders_tell_of_their_callbacks(
+    ann: TestClient, parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each sender: how many were accepted, how many of them have a receipt by callback, and
+    when the last came."""
+    monkeypatch.setattr(receipt_health, "OLD_ENOUGH", -5000)
+    for n, asked in enumerate((False, True)):
+        sid = start(parts, service, f"+44740012345{n}")
+        set_to(parts, sid, state="accepted", sender="main", accepted_at=1)
+        parts.receipts.apply(
+            *(sid,),
+            provider="twilio",
+            provider_sid=f"SM{n}",
+            status="sent",
+            words=MESSAGE_STATUSES,
+            asked=asked,
+        )
+    text = words(ann.get("/console/senders").text)
+    assert re.search(r"main 2 1 50% \d+ s ago 0 ● receipts come", text), text
+    assert "No callback was refused in 10 minutes." in text
 
 
 def test_limits_tell_what_neighbours_used(
