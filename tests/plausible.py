@@ -20,6 +20,7 @@ from worker.money import shown
 MINUTE = 60_000
 KENYA = [f"+2547123456{n:02}" for n in range(10, 16)]
 NIGERIA = [f"+2348031234{n:03}" for n in range(101, 103)]
+IMPATIENT = {"+447400567801": 14, "+4915123987601": 8}
 BUSY = "+2347012345678"
 ELSEWHERE = (
     *(f"+4474001234{n:02}" for n in range(20, 28)),
@@ -54,8 +55,18 @@ def evening(up: Up) -> None:
     for _ in range(5):
         up.start_code(next(NUMBERS), "call")
     until(lambda: up.http.get("/readyz").json().get("open_circuits"), about="an open circuit")
+    impatient(up)
     operated(up)
     hooked(up)
+
+
+def impatient(up: Up) -> None:
+    """Numbers for which codes are asked for again and again, and a callback that nobody signed."""
+    for to, times in IMPATIENT.items():
+        for _ in range(times):
+            up.http.post(f"{up.path()}/Verifications", data={"To": to, "Channel": "sms"})
+    forged = {"AccountSid": f"AC{'0' * 32}", "MessageStatus": "delivered"}
+    up.http.post(f"/callbacks/twilio/sms/VL{'0' * 32}", data=forged)
 
 
 def operated(up: Up) -> None:

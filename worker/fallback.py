@@ -119,6 +119,8 @@ class Fallback:
                 limit=error.limit,
             )
             metrics.rate_limited(error.limit)
+            index, country = row.number_index, row.country
+            self._limits.refusals.note(error, index, row.service_sid, country)
             self._settle(delivery_sid)
             return True
         except LimitsUnavailableError:

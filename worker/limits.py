@@ -16,6 +16,7 @@ from worker.errors import (
 )
 from worker.recall import SINCE, History, Lists
 from worker.recall import Limit as Limit
+from worker.refusals import Refusals
 from worker.spends import Budgets, Recall, Spend
 from worker.states import Channel, Lane, queue_of
 
@@ -109,7 +110,6 @@ if hold > 0 then redis.call('SET', running, now, 'PX', hold) end
 return {0, lane}
 """
 
-
 _RELEASE = """
 for i, key in ipairs(KEYS) do
   local takes = ARGV[i - #KEYS + #ARGV]
@@ -152,6 +152,7 @@ class Limits:
         self._client = client
         self._lists = Lists(client, history)
         self.budgets = Budgets(client, recall)
+        self.refusals = Refusals(client)
         self._admit = client.register_script(_ADMIT)
         self._release = client.register_script(_RELEASE)
 

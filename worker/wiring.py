@@ -33,6 +33,7 @@ from worker.hooks import Hooks
 from worker.limits import Limits
 from worker.messaging import Messaging
 from worker.minutes import Minutes
+from worker.most_refused import MostRefused
 from worker.operations import Operations
 from worker.operations.blocks import Blocks
 from worker.operations.budgets import Budgets
@@ -261,6 +262,10 @@ class Sendcode:
     @cached_property
     def records(self) -> Records:
         return Records(self.db, self.keyring)
+
+    @cached_property
+    def most_refused(self) -> MostRefused:
+        return MostRefused(self.limits.refusals, self.records)
 
     @cached_property
     def holds(self) -> Holds:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import redis
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
@@ -14,7 +15,9 @@ from api_stub.console.wording import money
 from worker import phone
 from worker.errors import InvalidParameterError, LimitsUnavailableError, NotFoundError
 from worker.money import Money
+from worker.most_refused import Shown
 from worker.operations import BudgetStanding
+from worker.refusals import Kind
 from worker.services import Service
 from worker.settings import Settings
 from worker.spends import ALL, MESSAGES
@@ -71,8 +74,17 @@ def _page(request: Request, wrong: str = "", **values: Any) -> Response:
         request, "limits.html", 400 if wrong else 200, current="limits", wrong=wrong,
         limits=_in_force(ours.settings) + _own(services), services=services, units=units,
         budgets=_budgets(ours, {one.sid: one.friendly_name for one in services}),
-        spent=ours.spent.by_country(), **shown,
+        spent=ours.spent.by_country(), refused=_refused(ours),
+        names={one.sid: one.friendly_name for one in services}, **shown,
     )  # fmt: skip
+
+
+def _refused(ours: Sendcode) -> dict[Kind, list[Shown]] | None:
+    """Whom the limits refuse most, by kind; None where the broker does not answer."""
+    try:
+        return ours.most_refused.look()
+    except redis.RedisError:
+        return None
 
 
 def _budgets(ours: Sendcode, names: dict[str, str]) -> list[dict[str, Any]] | None:

@@ -229,6 +229,9 @@ def test_no_code_and_no_number_is_kept_or_said(up: Up, to: str, long_codes: None
     for _ in range(6):
         last = doors.post("/Verifications", To=to, Channel="sms")
     assert last["code"] == 60203
+    forged = {"AccountSid": to, "MessageSid": to, "MessageStatus": to}
+    answer = httpx.post(f"{up.url}/callbacks/twilio/sms/VL{'0' * 32}", data=forged)
+    assert answer.status_code == 403
 
     operate(doors, to, again["sid"])
 
@@ -239,6 +242,8 @@ def test_no_code_and_no_number_is_kept_or_said(up: Up, to: str, long_codes: None
     assert leaks == {}
     assert any(name.endswith(".aof") for name in held)
     assert any(name == "log/worker.log" for name in held)
+    for kept in ("refused:number", "refused:country", "callbacks-refused"):
+        assert any(name.startswith(f"sendcode:{kept}:") for name in held), kept
 
 
 def test_the_authy_door_keeps_and_says_none(up: Up, to: str) -> None:

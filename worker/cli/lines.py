@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from worker.circuits import Circuit
+from worker.most_refused import Shown
 from worker.operations import Pause
 from worker.presence import Worker
 from worker.standing import QueueStanding, Silent, who_is_silent
@@ -54,6 +55,11 @@ def pause_line(pause: Pause) -> str:
         f"PAUSED {pause.kind} {pause.name} since {ago(pause.since)}{until}"
         f", by {pause.paused_by}: {pause.reason}"
     )
+
+
+def refused_line(kind: str, one: Shown) -> str:
+    limits = ", ".join(f"{name} {count}" for name, count in one.limits.items())
+    return f"{kind:<7} {one.what}  {one.count} refused: {limits}"
 
 
 def left(until: int) -> str:

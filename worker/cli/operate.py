@@ -6,7 +6,7 @@ import click
 
 from worker.cli.acting import action, me, override, told, until
 from worker.cli.base import Group, json_option, main, output, parts, with_times
-from worker.cli.lines import ago, left, pause_line
+from worker.cli.lines import ago, left, pause_line, refused_line
 from worker.errors import InvalidParameterError
 from worker.holds import PauseKind
 from worker.operations.forcing import AUTO, HOUR
@@ -134,9 +134,21 @@ def circuit(
     told(act.set(me(), sender, channel, state, reason, until or HOUR, dry_run=dry_run))
 
 
-@main.group(cls=Group)
-def limits() -> None:
-    """Limits of a number."""
+@main.group(cls=Group, invoke_without_command=True)
+@json_option
+@click.pass_context
+def limits(context: click.Context) -> None:
+    """Show whom the limits refused most in the last hour; reset gives a number its sends back."""
+    if context.invoked_subcommand is not None:
+        return
+    found = parts().most_refused.look()
+    lines = [refused_line(kind, one) for kind, some in found.items() for one in some]
+    shown = ("what", "count", "limits", "sid")
+    values = {
+        kind.value: [{name: getattr(one, name) for name in shown} for one in some]
+        for kind, some in found.items()
+    }
+    output(values, "\n".join(lines) or "no limit has refused anybody in the last hour")
 
 
 @limits.command("reset")

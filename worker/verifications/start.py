@@ -28,10 +28,7 @@ from worker.plan import step_of
 from worker.prepared import Row
 from worker.spending import spends_of
 from worker.spends import Spend
-from worker.statements import (
-    number_limits,
-    range_limits,
-)
+from worker.statements import RANGE, number_limits, range_limits
 from worker.states import Channel, Lane, queue_of
 from worker.templates import choose_locale
 from worker.verifications.admission import refuse_closed
@@ -132,11 +129,13 @@ class Starting(Writing):
         running = self._running(account_sid, wanted.request_id)
         try:
             lane = self._admit(limits, self._share(wanted, has_waited), running, spends)
-        except LimitReachedError:
+        except LimitReachedError as error:
             # The same request may have been answered since we looked, and taken the last place.
             answered = self._answered(account_sid, wanted.request_id, fingerprints)
             if answered:
                 return answered
+            service, country = wanted.service_sid, number.country
+            self._limits.refusals.note(error, indexes[0], service, country, _range_of(limits))
             raise
         values = {
             "account_sid": account_sid,
@@ -230,6 +229,10 @@ def _plan_takes_over(
             raise
         return True
     return False
+
+
+def _range_of(limits: Sequence[Limit]) -> str:
+    return next((one.key for one in limits if one.name == RANGE), "")
 
 
 def _wants_lookup(service: Row) -> bool:
