@@ -129,6 +129,7 @@ def test_the_look_is_bounded(
     assert "SCAN deliveries" not in plan
     assert "SCAN receipts" not in plan
     handed_over(parts, pattern, 5)
+    handed_over(parts, pattern, 4, ago=OLD_ENOUGH - 30_000)  # take no place of the older
     monkeypatch.setattr(receipt_health, "_TOLD", _of_most(monkeypatch, 3))
     assert parts.receipt_health.look()["main"].accepted == 3
 
