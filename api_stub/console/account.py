@@ -5,7 +5,6 @@ import io
 
 import segno
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, Response
 
 from api_stub.console.guard import Enrolling, Fields, by, parts_of
@@ -22,14 +21,14 @@ def show(request: Request, session: Enrolling) -> Response:
 
 
 @router.post("/account/password")
-async def set_password(request: Request, session: Enrolling, fields: Fields) -> Response:
+def set_password(request: Request, session: Enrolling, fields: Fields) -> Response:
     """A new password; the other sessions end."""
     new, room = fields.get("password", ""), parts_of(request).operators
     if new != fields.get("again", ""):
         return _page(request, session, wrong="The two passwords differ.")
     given = (session.operator, new, fields.get("current", ""), session.sid, by(request, session))
     try:
-        await run_in_threadpool(room.set_password, *given)
+        room.set_password(*given)
     except InvalidParameterError as error:
         return _page(request, session, wrong=f"The {error.field} password {error.reason}."
                      if error.field == "current" else f"The password {error.reason}.")  # fmt: skip
@@ -39,14 +38,14 @@ async def set_password(request: Request, session: Enrolling, fields: Fields) -> 
 
 
 @router.post("/account/factor")
-async def offer_factor(request: Request, session: Enrolling) -> Response:
+def offer_factor(request: Request, session: Enrolling) -> Response:
     """Show the QR code of a new second factor."""
     uri, offer = parts_of(request).operators.offer_totp(session.operator)
     return _factor(request, uri, offer)
 
 
 @router.post("/account/factor/accept")
-async def accept_factor(request: Request, session: Enrolling, fields: Fields) -> Response:
+def accept_factor(request: Request, session: Enrolling, fields: Fields) -> Response:
     """Put the offered second factor in force by its first code."""
     room, offer = parts_of(request).operators, fields.get("offer", "")
     try:
@@ -55,7 +54,7 @@ async def accept_factor(request: Request, session: Enrolling, fields: Fields) ->
         return RedirectResponse(link("/account"), 303)
     try:
         given = (session.operator, offer, fields.get("code", ""), session.sid, by(request, session))
-        await run_in_threadpool(room.accept_totp, *given, fields.get("current", ""))
+        room.accept_totp(*given, fields.get("current", ""))
     except InvalidParameterError as error:
         what = "password" if error.field == "current" else "code"
         return _factor(request, uri, offer, f"The {what} {error.reason}.")

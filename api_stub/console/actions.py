@@ -3,7 +3,6 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
 from api_stub.console import guard
@@ -41,14 +40,14 @@ _REFUSED = (
 
 
 @router.get("/act/{name}")
-async def ask(request: Request, session: Viewer, name: str) -> Response:
+def ask(request: Request, session: Viewer, name: str) -> Response:
     """What would be done, and a form that asks why."""
     verb = _verb(name)
     guard.require_role(request, session, verb.role)
     given = values_of(verb, request.query_params)
     if verb.typed:
-        return await _form(request, name, verb, given)
-    return await _try(request, session, name, verb, given)
+        return _form(request, name, verb, given)
+    return _try(request, session, name, verb, given)
 
 
 @router.get("/chosen")
@@ -58,18 +57,18 @@ def choose(request: Request, session: Actor) -> Response:
 
 
 @router.post("/chosen")
-async def ask_of_chosen(request: Request, session: Actor, fields: Fields) -> Response:
+def ask_of_chosen(request: Request, session: Actor, fields: Fields) -> Response:
     """What would be done to the rows whose boxes are ticked, and a form that asks why."""
     wanted = OF_CHOSEN.get(fields.get("do", ""))
     if wanted is None or not fields.get("requests"):
         raise InvalidParameterError("requests", "tick the boxes of some first")
     verb = VERBS["bulk"]
     given = values_of(verb, {**wanted, "requests": fields["requests"]})
-    return await _try(request, session, "bulk", verb, given)
+    return _try(request, session, "bulk", verb, given)
 
 
 @router.post("/act/{name}")
-async def act(request: Request, session: Viewer, fields: Fields, name: str) -> Response:
+def act(request: Request, session: Viewer, fields: Fields, name: str) -> Response:
     """Do it, or try what would be done where the form asks for that."""
     verb = _verb(name)
     guard.require_role(request, session, verb.role)
@@ -77,13 +76,13 @@ async def act(request: Request, session: Viewer, fields: Fields, name: str) -> R
     if given.get("override") and not session.operator.role.allows(Role.ADMIN):
         raise ForbiddenError("Only an admin may override limits.")
     if fields.get("try"):
-        return await _try(request, session, name, verb, given)
+        return _try(request, session, name, verb, given)
     rest: dict[str, Any] = {"reason": fields.get("reason", ""), "dry_run": False}
     try:
-        outcome = await _done(request, session, verb, given, rest)
+        outcome = _done(request, session, verb, given, rest)
     except _REFUSED as error:
         why = without_numbers(rest["reason"][:MOST_REASON])
-        return await _form(request, name, verb, given, 409, refused=str(error), reason=why)
+        return _form(request, name, verb, given, 409, refused=str(error), reason=why)
     request.app.state.looks.forget()
     return page(
         request, "done.html", outcome=outcome, verb=verb, title=verb.title(given),
@@ -91,26 +90,26 @@ async def act(request: Request, session: Viewer, fields: Fields, name: str) -> R
     )  # fmt: skip
 
 
-async def _try(
+def _try(
     request: Request, session: Session, name: str, verb: Verb, given: dict[str, str]
 ) -> Response:
     rest = {"reason": TRIAL, "dry_run": True}
     try:
-        outcome = await _done(request, session, verb, given, rest)
+        outcome = _done(request, session, verb, given, rest)
     except _REFUSED as error:
-        return await _form(request, name, verb, given, refused=str(error))
-    return await _form(request, name, verb, given, outcome=outcome)
+        return _form(request, name, verb, given, refused=str(error))
+    return _form(request, name, verb, given, outcome=outcome)
 
 
-async def _done(
+def _done(
     request: Request, session: Session, verb: Verb, given: dict[str, str], rest: dict[str, Any]
 ) -> Outcome:
     by = guard.by(request, session)
     operations = parts_of(request).operations
-    return await run_in_threadpool(verb.act, operations, by, given, rest)
+    return verb.act(operations, by, given, rest)
 
 
-async def _form(
+def _form(
     request: Request,
     name: str,
     verb: Verb,
@@ -120,7 +119,7 @@ async def _form(
     refused: str = "",
     reason: str = "",
 ) -> Response:
-    services = await run_in_threadpool(_services, request) if verb.of_service else []
+    services = _services(request) if verb.of_service else []
     return page(
         request, "act.html", status, name=name, verb=verb, title=verb.title(given),
         given={key: value for key, value in given.items() if key in verb.takes},

@@ -116,7 +116,8 @@ class Headers:
         await self._app(scope, receive, sending)
 
 
-async def _to_sign_in(request: Request, error: Exception) -> Response:
+# Made in threads, as Starlette does with what is no coroutine: a page looks at everything first.
+def _to_sign_in(request: Request, error: Exception) -> Response:
     """Off to the sign-in, and back again after it."""
     if request.headers.get("accept") == "text/event-stream":
         return PlainTextResponse("signed out", 401)
@@ -128,43 +129,43 @@ async def _to_sign_in(request: Request, error: Exception) -> Response:
     return RedirectResponse(target, 303)
 
 
-async def _forbidden(request: Request, error: Exception) -> Response:
+def _forbidden(request: Request, error: Exception) -> Response:
     session = getattr(request.state, "session", None)
     if session is not None and session.only_enrols and request.method == "GET":
         return RedirectResponse(link("/account"), 303)
     return _problem(request, 403, "Not allowed", str(error))
 
 
-async def _not_found(request: Request, error: Exception) -> Response:
+def _not_found(request: Request, error: Exception) -> Response:
     what = f"{error.kind} not found".capitalize() if isinstance(error, NotFoundError) else ""
     return _problem(request, 404, "Not found", what or "There is no such page.")
 
 
-async def _unusable(request: Request, error: Exception) -> Response:
+def _unusable(request: Request, error: Exception) -> Response:
     return _problem(request, 400, "That does not fit", str(error))
 
 
-async def _unusable_query(request: Request, error: Exception) -> Response:
+def _unusable_query(request: Request, error: Exception) -> Response:
     return _problem(
         request, 400, "That does not fit", "A value in the address or the form cannot be used."
     )
 
 
-async def _http(request: Request, error: Exception) -> Response:
+def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return await _not_found(request, error)
+        return _not_found(request, error)
     return _problem(request, error.status_code, "That did not work", str(error.detail))
 
 
-async def _away(request: Request, error: Exception) -> Response:
+def _away(request: Request, error: Exception) -> Response:
     log.error("console.unavailable", error_class=type(error).__name__)
     broker = isinstance(error, LimitsUnavailableError)
     what = "The broker does not answer" if broker else "The database does not answer"
     return _bare(request, 503, what, "This page needs it: look at it first, then open this anew.")
 
 
-async def _crashed(request: Request, error: Exception) -> Response:
+def _crashed(request: Request, error: Exception) -> Response:
     page = request.url.path.split("/")[2:3]
     log.error("console.crashed", error_class=type(error).__name__, page=page)
     return _bare(request, 500, "This page failed", "The log of the api says where.")

@@ -6,7 +6,6 @@ from typing import Any
 
 import redis
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from api_stub.console.guard import Fields, Viewer, parts_of
 from api_stub.console.pages import page
@@ -34,14 +33,14 @@ def show(request: Request, session: Viewer) -> Response:
 
 
 @router.post("/limits/number")
-async def of_number(request: Request, session: Viewer, fields: Fields) -> Response:
+def of_number(request: Request, session: Viewer, fields: Fields) -> Response:
     """What a number has used. A form, as the number must not stand in an address."""
     try:
         number = phone.parse(fields.get("number", ""), Channel.CALL)
     except InvalidParameterError:
         return _page(request, wrong="Write the number with its country code: +44 7400 123456.")
     ours, service = parts_of(request), fields.get("service", "")
-    used = await run_in_threadpool(_used, ours, service, number)
+    used = _used(ours, service, number)
     return _page(request, used=used, number=phone.mask(number.e164), service=service)
 
 

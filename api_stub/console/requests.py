@@ -4,7 +4,6 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from api_stub.console.failures import SPANS, USUAL
@@ -95,17 +94,16 @@ def download(
 
 
 @router.post("/search")
-async def search(request: Request, session: Viewer, fields: Fields) -> Response:
+def search(request: Request, session: Viewer, fields: Fields) -> Response:
     """A sid leads to its timeline, a number to its requests. A form, since an address that held a
     number would stand in histories and logs.
     """
     wanted = fields.get("q", "").strip()
     records = parts_of(request).records
     if _SID.fullmatch(wanted):
-        sid = await run_in_threadpool(records.find, wanted)
-        return RedirectResponse(link(f"/requests/{sid}"), 303)
+        return RedirectResponse(link(f"/requests/{records.find(wanted)}"), 303)
     try:
-        indexes = await run_in_threadpool(records.indexes, wanted)
+        indexes = records.indexes(wanted)
     except InvalidParameterError:
         text = (
             "Search takes a sid (VE…, VL…), one of Twilio's (SM…, CA…), or a number with its"

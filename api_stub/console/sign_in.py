@@ -33,7 +33,8 @@ async def sign_in(request: Request, fields: Fields) -> Response:
     try:
         token = await _by_password(request, *given, *whence)
     except SignInRefusedError as error:
-        return _form(request, "sign_in.html", 401, next=after, refused=error)
+        given_back = {"next": after, "refused": error}
+        return await run_in_threadpool(_form, request, "sign_in.html", 401, **given_back)
     return _in(token, guard.own_path(after))
 
 
@@ -56,13 +57,11 @@ def ask_link(request: Request) -> Response:
 
 
 @router.post("/link")
-async def use_link(request: Request, fields: Fields) -> Response:
+def use_link(request: Request, fields: Fields) -> Response:
     guard.require_open_form(request, fields)
     whence = (guard.address_of(request), guard.browser_of(request))
     try:
-        token = await run_in_threadpool(
-            parts_of(request).operators.use_link, fields.get("key", ""), *whence
-        )
+        token = parts_of(request).operators.use_link(fields.get("key", ""), *whence)
     except SignInRefusedError as error:
         return _form(request, "link.html", 401, key="", refused=error)
     return _in(token, f"{BASE}/")
