@@ -70,7 +70,8 @@ def _too_often(error: SignInRefusedError) -> str:
 def _page(request: Request, session: Session, wrong: str = "") -> Response:
     every = parts_of(request).operators.sessions()
     own = [one for one in every if one.operator.sid == session.operator.sid]
-    return page(request, "account.html", 400 if wrong else 200, sessions=own, wrong=wrong)
+    status = 400 if wrong else 200
+    return page(request, "account.html", status, back="/account", sessions=own, wrong=wrong)
 
 
 def _factor(request: Request, uri: str, offer: str, wrong: str = "") -> Response:
@@ -79,6 +80,7 @@ def _factor(request: Request, uri: str, offer: str, wrong: str = "") -> Response
     encoded = base64.b64encode(picture.getvalue()).decode()
     secret = uri.partition("secret=")[2].partition("&")[0]
     return page(
-        request, "factor.html", 400 if wrong else 200, picture=encoded, offer=offer, wrong=wrong,
+        request, "factor.html", 400 if wrong else 200, back="/account", picture=encoded,
+        offer=offer, wrong=wrong,
         secret=" ".join(secret[i : i + 4] for i in range(0, len(secret), 4)),
     )  # fmt: skip

@@ -70,10 +70,10 @@ def _page(request: Request, wrong: str = "", **values: Any) -> Response:
     prices = ours.settings.price_list()
     units = [prices.currency, MESSAGES] if prices.micros else [MESSAGES]
     return page(
-        request, "limits.html", 400 if wrong else 200, current="limits", wrong=wrong,
+        request, "limits.html", 400 if wrong else 200, current="limits", back="/limits",
         limits=_in_force(ours.settings) + _own(services), services=services, units=units,
         budgets=_budgets(ours, {one.sid: one.friendly_name for one in services}),
-        spent=ours.spent.by_country(), refused=_refused(ours),
+        spent=ours.spent.by_country(), refused=_refused(ours), wrong=wrong,
         names={one.sid: one.friendly_name for one in services}, **shown,
     )  # fmt: skip
 

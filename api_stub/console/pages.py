@@ -76,6 +76,7 @@ def page(
     """A whole page for whoever is signed in, or for nobody.
 
     :param fresh: it shows how everything stands at this moment
+    :param values: for the template; `back` is the path of the page to go on to
     """
     looks: Looks = request.app.state.looks
     session: Session | None = getattr(request.state, "session", None)
@@ -85,7 +86,7 @@ def page(
         "session": session,
         "csrf": getattr(request.state, "csrf", ""),
         "theme": theme if theme in THEMES else "auto",
-        "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+        "here": _here(request, values.get("back", "/")),
         "may": lambda role: session is not None and session.operator.role.allows(Role(role)),
         "sandbox": settings.provider == "sandbox",
         "read_only": settings.console == "read-only",
@@ -94,3 +95,10 @@ def page(
         **values,
     }
     return HTMLResponse(templates.get_template(template).render(shown), status)
+
+
+def _here(request: Request, back: str) -> str:
+    """The address that shows this page again; of the answer to a form, where it leads back to."""
+    if request.method != "GET":
+        return f"{BASE}{back}"
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
