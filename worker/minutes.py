@@ -73,15 +73,20 @@ class Minutes:
         self._db = db
 
     def series(
-        self, within: int, channel: str | None = None, country: str | None = None
+        self,
+        within: int,
+        channel: str | None = None,
+        country: str | None = None,
+        last: int | None = None,
     ) -> list[Minute]:
         """Each of the last `within` minutes that was counted, oldest first.
 
+        :param last: a moment (ms since 1970 UTC) in the last of these minutes; now otherwise
         :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
         """
         statement = select(_m.minute, *_SUMS).where(*_where(channel, country))
         with self._db.statement() as connection:
-            now = int(connection.execute(select(now_ms())).scalar_one())
+            now = int(connection.execute(select(now_ms())).scalar_one()) if last is None else last
             since = (now // MINUTE - within) * MINUTE
             rows = connection.execute(
                 statement.where(_m.minute > since).group_by(_m.minute).order_by(_m.minute)

@@ -33,8 +33,9 @@ def series(
     """What the charts draw: times in seconds since 1970 UTC, and a list for each line."""
     span = minutes if minutes in SPANS else MINUTES
     room = parts_of(request).minutes
-    rows = room.series(span, channel or None, country or None)
-    return JSONResponse(_lines(rows, room.counted_at(), span))
+    counted_at = room.counted_at()
+    rows = room.series(span, channel or None, country or None, last=counted_at)
+    return JSONResponse(_lines(rows, counted_at, span))
 
 
 def _lines(rows: list[Minute], counted_at: int | None, span: int) -> dict[str, Any]:
