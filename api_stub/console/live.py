@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from api_stub.console.guard import COOKIE, Watcher, parts_of
+from api_stub.console.guard import COOKIE, Watcher, is_read_only, parts_of
 from api_stub.console.looks import FRESH, Looks
 from api_stub.console.pages import templates
 
@@ -66,7 +66,9 @@ def live_of(app: FastAPI) -> Live:
 
 @router.get("/live")
 async def live(request: Request, session: Watcher) -> StreamingResponse:
-    """The parts of pages, as server-sent events, until the session ends."""
+    """The parts of pages, as server-sent events, until the session ends. Where nobody may act an
+    open page is use of it: a screen on a wall has nobody who comes.
+    """
     return StreamingResponse(
         _events(request),
         media_type="text/event-stream",
@@ -76,7 +78,7 @@ async def live(request: Request, session: Watcher) -> StreamingResponse:
 
 async def _events(request: Request) -> AsyncIterator[str]:
     token, room = request.cookies.get(COOKIE, ""), parts_of(request).operators
-    asked = time.monotonic()
+    asked, used = time.monotonic(), is_read_only(request)
     with live_of(request.app).listening() as queue:
         yield "retry: 3000\n\n"
         while True:
@@ -86,6 +88,6 @@ async def _events(request: Request) -> AsyncIterator[str]:
                 yield ": still here\n\n"
             if time.monotonic() - asked > ASK_AGAIN:
                 asked = time.monotonic()
-                if await run_in_threadpool(room.session, token, used=False) is None:
+                if await run_in_threadpool(room.session, token, used=used) is None:
                     yield "event: ended\ndata: {}\n\n"
                     return

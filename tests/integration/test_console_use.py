@@ -1,10 +1,18 @@
-"""The console in use: colours on every page, and charts."""
+"""The console in use: colours on every page, charts, and a screen on the wall."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from api_stub.console import live
+from api_stub.console.guard import COOKIE
 from tests.integration.test_console import post, signed_in
+from tests.integration.test_operators import age
 from tests.integration.test_records import FRENCH, start
 from tests.pages import Page
 from worker.minutes import MINUTE
@@ -64,3 +72,32 @@ def test_a_chart_reads_back_from_the_last_count(
         )
     shown = ann.get("/console/series.json", params={"minutes": 60}).json()
     assert (len(shown["at"]), sum(shown["lines"]["codes"])) == (60, 1)
+
+
+async def heard(client: TestClient, parts: Sendcode, *ages: int) -> list[str]:
+    """What an open page's stream says after each of these seconds, until it ends."""
+    cookie = f"{COOKIE}={client.cookies[COOKIE]}"
+    headers = [(b"cookie", cookie.encode())]
+    routes: Any = client.app.routes  # type: ignore[attr-defined]
+    app = next(one.app for one in routes if getattr(one, "name", "") == "console")
+    events = live._events(Request({"type": "http", "headers": headers, "app": app}))
+    found = [await anext(events), await anext(events)]
+    for seconds in ages:
+        age(parts, seconds)
+        found.append(await anext(events, ""))
+    await events.aclose()  # type: ignore[attr-defined]
+    return [one.splitlines()[0].removeprefix("event: ") for one in found[2:] if one]
+
+
+@pytest.mark.parametrize("console", ["on", "read-only"])
+def test_a_screen_on_the_wall_lasts(
+    make_parts: Callable[..., Sendcode], monkeypatch: pytest.MonkeyPatch, console: str
+) -> None:
+    """In a console for looking alone an open page is use enough, for the twelve hours of a session;
+    elsewhere it ends after half an hour that nobody came.
+    """
+    monkeypatch.setattr(live, "ASK_AGAIN", -1.0)
+    parts = make_parts(console=console)
+    client = signed_in(parts)
+    told = asyncio.run(heard(client, parts, 20 * 60, 20 * 60, 12 * 3600))
+    assert told == (["look", "ended"] if console == "on" else ["look", "look", "ended"])
