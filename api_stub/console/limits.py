@@ -1,5 +1,6 @@
 """The limits and budgets in force, and how much of them is used."""
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -25,6 +26,8 @@ from worker.states import Channel
 from worker.wiring import Sendcode
 
 router = APIRouter()
+OFFERED = 200  # services in a list to choose from
+_SID = re.compile(r"VA[0-9a-f]{32}", re.ASCII)
 
 
 @router.get("/limits")
@@ -39,34 +42,46 @@ def of_number(request: Request, session: Viewer, fields: Fields) -> Response:
         number = phone.parse(fields.get("number", ""), Channel.CALL)
     except InvalidParameterError:
         return _page(request, wrong="Write the number with its country code: +44 7400 123456.")
-    ours, service = parts_of(request), fields.get("service", "")
-    used = _used(ours, service, number)
-    return _page(request, used=used, number=phone.mask(number.e164), service=service)
+    ours, given = parts_of(request), fields.get("service", "").strip()
+    service = _chosen(ours, given)
+    if service is None:
+        return _page(request, wrong="No service has this sid or name.")
+    shown = {"service": given, "of": service.friendly_name, "number": phone.mask(number.e164)}
+    return _page(request, used=_used(ours, service, number), **shown)
 
 
-def _used(ours: Sendcode, service: str, number: phone.Phone) -> list[dict[str, Any]]:
+def _offered(ours: Sendcode) -> list[Service]:
+    """Those to choose from, the oldest first."""
+    return ours.services.page(ours.settings.account_sid, limit=OFFERED)
+
+
+def _chosen(ours: Sendcode, given: str) -> Service | None:
+    """The service of a sid, or of the name of one that is offered; the oldest of no name."""
+    with suppress(NotFoundError):
+        if _SID.fullmatch(given):
+            return ours.services.fetch(ours.settings.account_sid, given)
+    name = given.casefold()
+    offered = _offered(ours)
+    return next((one for one in offered if name in ("", one.friendly_name.casefold())), None)
+
+
+def _used(ours: Sendcode, service: Service, number: phone.Phone) -> list[dict[str, Any]]:
     index = ours.keyring.number_index
     limits = number_limits(
-        *(ours.settings, service, index(number.e164), Channel.CALL),
-        send_limit=_send_limit(ours, service),
+        *(ours.settings, service.sid, index(number.e164), Channel.CALL),
+        send_limit=service.send_limit,
     )
-    limits += range_limits(ours.settings, service, number, index)
+    limits += range_limits(ours.settings, service.sid, number, index)
     return [
         {"name": one.name, "used": used, "most": one.most, "opens": opens}
         for one, (used, opens) in zip(limits, ours.limits.used(limits), strict=True)
     ]
 
 
-def _send_limit(ours: Sendcode, service: str) -> int | None:
-    with suppress(NotFoundError):
-        return ours.services.fetch(ours.settings.account_sid, service).send_limit
-    return None
-
-
 def _page(request: Request, wrong: str = "", **values: Any) -> Response:
     ours = parts_of(request)
-    shown = {"used": None, "number": "", "service": ""} | values
-    services = ours.services.page(ours.settings.account_sid, limit=50)
+    shown = {"used": None, "number": "", "service": "", "of": ""} | values
+    services = _offered(ours)
     prices = ours.settings.price_list()
     units = [prices.currency, MESSAGES] if prices.micros else [MESSAGES]
     return page(
@@ -96,7 +111,7 @@ def _budgets(ours: Sendcode, names: dict[str, str]) -> list[dict[str, Any]] | No
 
 
 def _line(one: BudgetStanding, names: dict[str, str]) -> dict[str, Any]:
-    kind = "" if one.scope == ALL else "service" if one.scope in names else one.scope
+    kind = "" if one.scope == ALL else "service" if _SID.fullmatch(one.scope) else one.scope
     return {
         "budget": one, "what": names.get(one.scope) or scope_of({"scope": one.scope}),
         "kind": kind,

@@ -1,4 +1,4 @@
-"""The console in use: colours on every page, charts, and a screen on the wall."""
+"""The console in use: colours, charts, a screen on the wall, and many services."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,8 +9,10 @@ from fastapi import Request
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from api_stub.console import live
+from api_stub.console import limits, live
 from api_stub.console.guard import COOKIE
+from tests.integration.conftest import ACCOUNT
+from tests.integration.operating import ADMIN
 from tests.integration.test_console import post, signed_in
 from tests.integration.test_operators import age
 from tests.integration.test_records import FRENCH, start
@@ -101,3 +103,42 @@ def test_a_screen_on_the_wall_lasts(
     client = signed_in(parts)
     told = asyncio.run(heard(client, parts, 20 * 60, 20 * 60, 12 * 3600))
     assert told == (["look", "ended"] if console == "on" else ["look", "look", "ended"])
+
+
+@pytest.fixture
+def last(parts: Sendcode, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """One more than are offered."""
+    monkeypatch.setattr(limits, "OFFERED", 2)
+    every = [parts.services.create(ACCOUNT, f"Shop {n}") for n in range(3)]
+    return parts.services.update(ACCOUNT, every[-1].sid, send_limit=7)
+
+
+def used(client: TestClient, service: str) -> Any:
+    return post(client, "/limits/number", number=FRENCH, service=service)
+
+
+def test_every_service_can_be_looked_up(parts: Sendcode, ann: TestClient, last: Service) -> None:
+    """What a number has used in a service is told by the service's sid, also of one that is not
+    offered, or by the name of one that is; the oldest one's where nothing is given. What is none
+    is refused.
+    """
+    sends = '<th scope="row">sends</th><td class="n">0</td><td class="n">{}</td>'
+    usual = sends.format(parts.settings.limit_sends)
+    assert sends.format(7) in used(ann, last.sid).text
+    for given, name in (("Shop 1", "Shop 1"), (" shop 1 ", "Shop 1"), ("", "Shop 0")):
+        answer = used(ann, given).text
+        assert usual in answer
+        assert f"in {name}" in answer
+    for wrong in ("Shop 9", f"VA{'0' * 32}", "VA1"):
+        refused = used(ann, wrong)
+        assert refused.status_code == 400
+        assert "No service has this sid or name" in refused.text
+
+
+def test_a_budget_of_a_service_says_that_it_is_one(
+    parts: Sendcode, ann: TestClient, last: Service
+) -> None:
+    """Also where the service is not among those offered: its sid stands there once, as one."""
+    parts.operations.budgets.set(ADMIN, last.sid, "5", "messages", "a drill")
+    page = ann.get("/console/limits").text
+    assert f'<th scope="row">{last.sid} <small>service</small></th>' in page
