@@ -43,7 +43,7 @@ def _waits(look: Look) -> list[Concern]:
             "Too few workers, or a provider that is slow or down: see queue, workers and senders.",
             "/queues",
         )
-        for queue in look.queues or ()
+        for queue in look.of_codes
         if queue.oldest_age is not None and level_of(queue.oldest_age) != "good"
     ]
 

@@ -54,15 +54,20 @@ class Look:
     concerns: list[Concern] = field(default_factory=list)
 
     @property
+    def of_codes(self) -> list[QueueStanding]:
+        """The queues without that of the relay's heartbeats, which are no codes."""
+        return [queue for queue in self.queues or () if queue.name != BEATS]
+
+    @property
     def oldest(self) -> float | None:
         """Seconds the oldest waiting code has waited; None when none waits."""
-        ages = [q.oldest_age for q in self.queues or () if q.oldest_age is not None]
+        ages = [q.oldest_age for q in self.of_codes if q.oldest_age is not None]
         return max(ages, default=None)
 
     @property
     def waiting(self) -> int:
-        """Codes that wait; what the relay sends itself is none."""
-        return sum(queue.waiting for queue in self.queues or () if queue.name != BEATS)
+        """Codes that wait."""
+        return sum(queue.waiting for queue in self.of_codes)
 
     @property
     def came(self) -> int:

@@ -73,6 +73,17 @@ def test_the_dashboard_can_be_imported() -> None:
         assert all(target["expr"] for target in panel["targets"])
 
 
+def test_the_tile_of_the_oldest_code_counts_no_heartbeats() -> None:
+    """What waits in the relay's queue is no code, so the first tile leaves it out."""
+    (tile,) = (
+        panel
+        for panel in json.loads(DASHBOARD.read_text())["panels"]
+        if panel["title"] == "Oldest waiting code"
+    )
+    (target,) = tile["targets"]
+    assert target["expr"] == 'max(sendcode_queue_oldest_age_seconds{queue!="relay"})'
+
+
 @pytest.mark.parametrize(
     "metric", ["sendcode_paused_since_timestamp_seconds", "sendcode_operator_actions_total"]
 )

@@ -1,0 +1,37 @@
+"""What needs attention on the overview, and that it says what is so."""
+
+import time
+from collections.abc import Sequence
+
+from api_stub.console import pages
+from api_stub.console.looks import Look, concerns
+from worker.circuits import Circuit
+from worker.operations import Pause
+from worker.standing import QueueStanding
+
+
+def look(
+    queues: Sequence[QueueStanding] = (),
+    pauses: Sequence[Pause] = (),
+    circuits: Sequence[Circuit] = (),
+) -> Look:
+    return Look(
+        0.0, queues=list(queues), flows={}, workers=[], silent=1.0, circuits=list(circuits),
+        counted_at=round(time.time() * 1000), pauses=list(pauses),
+    )  # fmt: skip
+
+
+def part(name: str, of: Look) -> str:
+    of.concerns = concerns(of)
+    return pages.templates.get_template(f"parts/{name}.html").render(look=of)
+
+
+def test_a_heartbeat_that_waits_is_no_code() -> None:
+    """Neither the oldest waiting code nor a concern is of what the relay sends itself."""
+    beats = QueueStanding("relay", 3, 0, 0, 40.0)
+    assert look([beats]).oldest is None
+    assert concerns(look([beats])) == []
+    assert "nothing waits" in part("tiles", look([beats]))
+    both = look([beats, QueueStanding("sms", 1, 0, 0, 20.0)])
+    assert both.oldest == 20.0
+    assert [one.what for one in concerns(both)] == ["A code has waited 20 s in sms"]
