@@ -1,11 +1,16 @@
 """What of a look needs attention, and what helps."""
 
 import time
+from urllib.parse import urlencode
+
+from markupsafe import Markup
 
 from api_stub.console.countries import name_of
 from api_stub.console.look import Concern, Look, level_of
-from worker.circuits import CircuitState
-from worker.operations import BudgetStanding
+from api_stub.console.wording import clock, who
+from worker.circuits import Circuit, CircuitState
+from worker.holds import PauseKind
+from worker.operations import BudgetStanding, Pause
 from worker.operations.budgets import NEARLY
 from worker.operations.scopes import target_of
 from worker.refused_callbacks import MINUTES
@@ -18,7 +23,7 @@ LOW_CONVERSION, LOW_ARRIVAL, ENOUGH = 0.3, 0.8, 30
 def concerns(look: Look) -> list[Concern]:
     """What needs attention, the worst first."""
     found = [*_away(look), *_waits(look), *_workers(look), *_circuits(look), *_outcomes(look)]
-    found += [*_callbacks(look), *_budgets(look)]
+    found += [*_callbacks(look), *_budgets(look), *_pauses(look)]
     return sorted(found, key=lambda one: one.level)
 
 
@@ -72,6 +77,25 @@ def _circuits(look: Look) -> list[Concern]:
         for circuit in look.circuits or ()
         if circuit.state is not CircuitState.CLOSED
     ]
+
+
+def _pauses(look: Look) -> list[Concern]:
+    return [
+        Concern(
+            "warn",
+            f"Not sending: {one.kind}"
+            f" {name_of(one.name) if one.kind == PauseKind.COUNTRY else one.name}",
+            _by_whom(one),
+            f"/act/resume?{urlencode({'kind': one.kind, 'name': one.name})}",
+        )
+        for one in look.pauses or ()
+    ]
+
+
+def _by_whom(pause: Pause) -> Markup:
+    ends = Markup(", ends {}").format(clock(pause.until)) if pause.until else ""
+    text = Markup("By {}, since {}{}: {}")
+    return text.format(who(pause.paused_by), clock(pause.since), ends, pause.reason)
 
 
 def _callbacks(look: Look) -> list[Concern]:

@@ -21,6 +21,7 @@ class Concern:
 
     :param level: `bad` or `warn`
     :param why: what it means, and what helps
+    :param path: where it is looked at, or the page of the action that ends it
     """
 
     level: str

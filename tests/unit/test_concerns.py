@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from api_stub.console import pages
 from api_stub.console.looks import Look, concerns
+from tests.pages import Page
 from worker.circuits import Circuit
 from worker.operations import Pause
 from worker.standing import QueueStanding
@@ -35,3 +36,18 @@ def test_a_heartbeat_that_waits_is_no_code() -> None:
     both = look([beats, QueueStanding("sms", 1, 0, 0, 20.0)])
     assert both.oldest == 20.0
     assert [one.what for one in concerns(both)] == ["A code has waited 20 s in sms"]
+
+
+def test_a_pause_needs_attention() -> None:
+    """While something is paused the overview does not say that nothing is the matter, but what is
+    kept, by whom, since when and why, and leads to its end.
+    """
+    pause = Pause("channel", "sms", "<b>fraud</b>", "ann", 0, None)
+    text = part("concerns", look(pauses=[pause]))
+    assert "Codes go out, arrive and come back" not in text
+    for words in ("Not sending: channel sms", "By ann", "01 Jan 00:00 UTC", "&lt;b&gt;fraud"):
+        assert words in text, words
+    assert Page(text).link("Send again: channel sms") == "/console/act/resume?kind=channel&name=sms"
+    country = concerns(look(pauses=[Pause("country", "KE", "x", "ann", 0, 60_000)]))
+    assert [(one.level, one.what) for one in country] == [("warn", "Not sending: country Kenya")]
+    assert "01 Jan 00:01 UTC" in country[0].why
