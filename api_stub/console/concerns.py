@@ -68,15 +68,26 @@ def _workers(look: Look) -> list[Concern]:
 
 def _circuits(look: Look) -> list[Concern]:
     return [
-        Concern(
-            "bad",
-            f"{circuit.sender} does not work for {circuit.channel}: its circuit is {circuit.state}",
-            "It failed more often than not, so other senders are used, or codes wait for it.",
-            "/senders",
-        )
+        Concern(level, what.format(circuit), why, "/senders")
         for circuit in look.circuits or ()
-        if circuit.state is not CircuitState.CLOSED
+        for level, what, why in [_of_circuit(circuit)]
+        if circuit.forced or circuit.state is not CircuitState.CLOSED
     ]
+
+
+def _of_circuit(circuit: Circuit) -> tuple[str, str, str]:
+    """How bad it is, what it is, and what it means."""
+    if not circuit.forced:
+        what = "{0.sender} does not work for {0.channel}: its circuit is {0.state}"
+        why = "It failed more often than not, so other senders are used, or codes wait for it."
+        return "bad", what, why
+    if circuit.state is CircuitState.CLOSED:
+        what = (
+            "{0.sender} is used for {0.channel} whatever fails: its circuit is kept closed by hand"
+        )
+        return "warn", what, "Its failures open no circuit, so no other sender takes over."
+    what = "{0.sender} is not used for {0.channel}: its circuit is kept open by hand"
+    return "warn", what, "Other senders are used, or codes wait until it is left to itself."
 
 
 def _pauses(look: Look) -> list[Concern]:

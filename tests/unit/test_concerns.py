@@ -4,11 +4,12 @@ import time
 from collections.abc import Sequence
 
 from api_stub.console import pages
-from api_stub.console.looks import Look, concerns
+from api_stub.console.looks import Concern, Look, concerns
 from tests.pages import Page
-from worker.circuits import Circuit
+from worker.circuits import Circuit, CircuitState
 from worker.operations import Pause
 from worker.standing import QueueStanding
+from worker.states import Channel
 
 
 def look(
@@ -51,3 +52,22 @@ def test_a_pause_needs_attention() -> None:
     country = concerns(look(pauses=[Pause("country", "KE", "x", "ann", 0, 60_000)]))
     assert [(one.level, one.what) for one in country] == [("warn", "Not sending: country Kenya")]
     assert "01 Jan 00:01 UTC" in country[0].why
+
+
+def of_circuit(state: CircuitState, forced: bool) -> list[Concern]:
+    return concerns(look(circuits=[Circuit("main", Channel.SMS, state, 0, None, forced)]))
+
+
+def test_a_circuit_says_who_opened_it() -> None:
+    """One that opened by itself failed; one that an operator keeps open or closed says so; one that
+    is closed by itself is no concern.
+    """
+    (failed,) = of_circuit(CircuitState.OPEN, forced=False)
+    assert (failed.level, "failed more often than not" in failed.why) == ("bad", True)
+    (opened,) = of_circuit(CircuitState.OPEN, forced=True)
+    assert (opened.level, "failed" in opened.why) == ("warn", False)
+    assert opened.what == "main is not used for sms: its circuit is kept open by hand"
+    (closed,) = of_circuit(CircuitState.CLOSED, forced=True)
+    assert closed.what == "main is used for sms whatever fails: its circuit is kept closed by hand"
+    assert (closed.level, closed.path) == ("warn", "/senders")
+    assert of_circuit(CircuitState.CLOSED, forced=False) == []
