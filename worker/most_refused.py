@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from worker import logs
-from worker.records import Filters, Records
+from worker.filters import Filters
+from worker.records import Records
 from worker.refusals import Kind, Refusals, Refused
 
 ON_RECORD = 2_592_000  # seconds of requests in which a number is looked for

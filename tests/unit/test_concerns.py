@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 
 from api_stub.console import pages
-from api_stub.console.looks import Concern, Look, concerns
+from api_stub.console.concerns import concerns
+from api_stub.console.look import Concern, Look
 from tests.pages import Page
 from worker.circuits import Circuit, CircuitState
 from worker.operations import Pause
