@@ -7,11 +7,10 @@ from dataclasses import asdict
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worker.cli.acting import me, override, told
 from worker.cli.base import UNREACHABLE, Group, json_option, main, output, parts, with_times
+from worker.cli.drawing import bar
 from worker.cli.filters import CHANNELS, Span, filtered
 from worker.filters import Filters
 from worker.operations import BulkJob, Result
@@ -141,23 +140,19 @@ def _watch(ours: Sendcode, sid: str) -> BulkJob:
     """The job once it has ended; a bar on a terminal meanwhile. Ends the command where nobody goes
     on with it.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True)
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    ) as bar:
+    with bar() as shown:
         job = ours.operations.bulk.fetch(sid)
-        task = bar.add_task(job.verb, total=job.total)
+        task = shown.add_task(job.verb, total=job.total)
         moved = time.monotonic()
         while job.state == "running" and time.monotonic() - moved < IDLE:
-            bar.update(task, completed=job.done + job.unchanged + job.failed)
+            shown.update(task, completed=job.done + job.unchanged + job.failed)
             time.sleep(LOOK_EVERY)
             before, job = job, ours.operations.bulk.fetch(sid)
             moved = moved if job == before else time.monotonic()
         if job.state == "running":
-            bar.stop()
+            shown.stop()
             _nobody(job)
-        bar.update(task, completed=job.total if job.state == "done" else bar.tasks[0].completed)
+        shown.update(task, completed=job.total if job.state == "done" else shown.tasks[0].completed)
     return job
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from worker import failures
 from worker.cli.base import json_option, main, output, parts, with_times
+from worker.cli.drawing import drawn
 from worker.cli.lines import ago, circuit_line, counts_of, pause_line, worker_line
 from worker.gauges import AWAY
 from worker.standing import QueueStanding
@@ -32,10 +33,7 @@ def top(interval: float, once: bool) -> None:
     ours = parts()
     if once or not Console().is_terminal or click.get_current_context().find_root().obj:
         seen = look(ours)
-        console = Console(width=None if Console().is_terminal else 100)
-        with console.capture() as text:
-            console.print(screen(seen))
-        output(_plain(seen), text.get().rstrip())
+        output(_plain(seen), drawn(screen(seen)))
         return
     with Live(_screen_now(ours), screen=True, auto_refresh=False) as live:
         try:
