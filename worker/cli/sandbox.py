@@ -41,18 +41,36 @@ class Sandbox:
         query = {"to": number, "after": after, "timeout": wait}
         return [self._ask("GET", "/messages/wait", ANSWERS_WITHIN + wait, query)]
 
+    def requests(self, number: str | None, limit: int) -> list[dict[str, Any]]:
+        """What it was asked for as the provider, the newest first."""
+        query = {"to": number or "", "limit": limit}
+        return list(self._ask("GET", "/requests", query=query)["requests"])
+
+    def orders(self) -> list[dict[str, Any]]:
+        """What goes wrong on order."""
+        return list(self._ask("GET", "/faults")["faults"])
+
+    def order(self, number: str, **what: Any) -> None:
+        """Let something go wrong for a number, as `api_stub/sandbox/faults.py` has it."""
+        self._ask("POST", "/faults", body={"to": number, **what})
+
+    def take_back(self, number: str) -> None:
+        """Forget every order for a number."""
+        self._ask("DELETE", "/faults", query={"to": number})
+
     def _ask(
         self,
         method: str,
         path: str,
         within: int = ANSWERS_WITHIN,
         query: dict[str, Any] | None = None,
+        body: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         where = urlsplit(self.url)
         connection = HTTPConnection(where.netloc, timeout=within)
         target = f"{where.path}/sandbox/v1{path}?{urlencode(query or {})}"
         try:
-            connection.request(method, target, headers=self._headers)
+            connection.request(method, target, json.dumps(body) if body else None, self._headers)
             answer = connection.getresponse()
             status, text = answer.status, answer.read()
         except (OSError, HTTPException) as error:
@@ -65,6 +83,6 @@ class Sandbox:
             raise InvalidParameterError("NUMBER", "must be in E.164, such as +12025550100")
         if status == HTTPStatus.REQUEST_TIMEOUT:
             raise NotFoundError("message")
-        if status != HTTPStatus.OK:
+        if status not in (HTTPStatus.OK, HTTPStatus.CREATED):
             raise UnreachableError(f"the sandbox at {self.url} answers {status}")
         return dict(json.loads(text))
