@@ -112,9 +112,9 @@ def split(e164: str) -> tuple[int, str]:
     return code, e164[len(str(code)) + 1 :]
 
 
-def mask(e164: str) -> str:
-    """The number as it may be shown: country code and last two digits, `+44********01`."""
-    code = next(
+def calling_code(e164: str) -> str:
+    """The calling code with its plus sign, `+44`; empty where there is none."""
+    return next(
         (
             e164[: size + 1]
             for size in (1, 2, 3)
@@ -123,6 +123,11 @@ def mask(e164: str) -> str:
         ),
         "",
     )
+
+
+def mask(e164: str) -> str:
+    """The number as it may be shown: country code and last two digits, `+44********01`."""
+    code = calling_code(e164)
     hidden = len(e164) - len(code) - 2
     if not code or not e164.startswith("+") or hidden < 2:
         return "*" * len(e164)

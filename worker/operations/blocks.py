@@ -51,6 +51,15 @@ class _Target:
     indexes: tuple[bytes, ...] = ()
 
 
+def is_prefix(what: str) -> bool:
+    """Whether a block of it is one of a prefix, and not of a number."""
+    try:
+        phone.parse(what, Channel.CALL)
+    except InvalidParameterError:
+        return _PREFIX.fullmatch(what) is not None
+    return False
+
+
 class Blocks:
     def __init__(self, db: Database, keyring: Keyring, holds: Holds) -> None:
         self._db = db
