@@ -49,6 +49,7 @@ from worker.operations.sending import Sending
 from worker.operations.testing import Testing
 from worker.operators import Operators
 from worker.posting import Poster
+from worker.prefixes import Prefixes
 from worker.providers import Provider
 from worker.queues import PUBLISHED_AT
 from worker.ratelimits import RateLimits
@@ -266,6 +267,10 @@ class Sendcode:
     @cached_property
     def most_refused(self) -> MostRefused:
         return MostRefused(self.limits.refusals, self.records)
+
+    @cached_property
+    def prefixes(self) -> Prefixes:
+        return Prefixes(self.db, self.keyring, self.holds)
 
     @cached_property
     def holds(self) -> Holds:
