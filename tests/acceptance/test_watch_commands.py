@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.running import Up, until
+from tests.acceptance.running import NUMBERS, Up, until
 from tests.acceptance.test_cli import DONE, NOT_FOUND, UNREACHABLE, USAGE, result, run
 
 pytestmark = pytest.mark.parametrize("up", ["sqlite"], indirect=True)
@@ -59,6 +59,23 @@ def test_show_takes_the_providers_sid(up: Up, to: str) -> None:
     shown = result(up, "show", up.delivery(sid)["provider_sid"])
     assert shown["sid"] == started["sid"]
     assert "delivered" in [word["status"] for word in shown["deliveries"][0]["receipts"]]
+
+
+def test_prefixes(up: Up) -> None:
+    """`prefixes` counts codes by how their numbers begin and repeats no number; an unknown country
+    is wrong usage."""
+    numbers = [next(NUMBERS) for _ in range(3)]
+    for number in numbers:
+        up.start_code(number)
+    found = result(up, "prefixes", "--country", "us", "--since", "15m")
+    (one,) = [one for one in found["prefixes"] if numbers[0].startswith(one["prefix"])]
+    assert (one["country"], one["blocked"]) == ("US", False)
+    assert found["codes"] >= one["codes"] >= one["numbers"] >= 3
+    code, text, _ = run(up, "prefixes")
+    assert (code, one["prefix"] in text) == (DONE, True)
+    for number in numbers:
+        assert number[2:] not in text + str(found)
+    assert run(up, "prefixes", "--country", "XX")[0] == USAGE
 
 
 def test_queues_and_top(up: Up) -> None:
