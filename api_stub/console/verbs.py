@@ -11,6 +11,7 @@ from worker.errors import InvalidParameterError
 from worker.filters import Filters
 from worker.holds import PauseKind
 from worker.operations import Operations, Outcome
+from worker.operations.blocks import is_prefix
 from worker.operations.forcing import HOUR
 from worker.operators import Role
 from worker.spends import ALL
@@ -64,6 +65,12 @@ def _bulk(ops: Operations, by: Operator, given: Given, rest: dict[str, Any]) -> 
     return ops.bulk.start(
         by, given["verb"], filters, channel=channel, override_limits=override, **rest
     )
+
+
+def _block_prefix(ops: Operations, by: Operator, given: Given, rest: dict[str, Any]) -> Outcome:
+    if not is_prefix(given["prefix"]):
+        raise InvalidParameterError("Prefix", "is + and up to seven digits, and no whole number")
+    return ops.blocks.block(by, given["prefix"], until=_until(given, BLOCKED_FOR), **rest)
 
 
 def _title_of_bulk(given: Given) -> str:
@@ -176,6 +183,14 @@ VERBS: dict[str, Verb] = {
         lambda ops, by, given, rest: ops.blocks.block(
             by, given.get("what", ""), until=_until(given, BLOCKED_FOR), **rest),
         typed="Number, or a prefix such as +8835", until=BLOCKED_FOR, danger=True, back="/blocks",
+        button="Block it",
+    ),
+    "block-prefix": Verb(
+        lambda given: f"Block {given['prefix'] if is_prefix(given['prefix']) else 'a prefix'}",
+        "Starts to each number that begins so are refused, and what waits for one fails. Numbers on"
+        " the safe list pass.",
+        _block_prefix,
+        takes=("prefix",), until=BLOCKED_FOR, danger=True, back="/countries/prefixes",
         button="Block it",
     ),
     "unblock": Verb(

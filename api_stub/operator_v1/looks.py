@@ -1,4 +1,4 @@
-"""What operators look at: queues, circuits, failures, requests and countries."""
+"""What operators look at: queues, circuits, failures, requests, countries and prefixes."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,6 +13,7 @@ from api_stub.parameters import Parameters, query
 from api_stub.verify_v2.common import Given, Reader, parts_of
 from api_stub.verify_v2.openapi import TEXT, asking, form
 from worker import failures as rooms
+from worker import phone
 from worker.filters import STATES
 from worker.minutes import Place
 from worker.money import Money, shown
@@ -27,6 +28,11 @@ _PAGE: dict[str, Any] = {
     "before": {"type": "string", "pattern": "^(V[A-Z][0-9a-f]{0,32})$"},
 }
 LONGEST = 44_640  # minutes
+HOUR = 3600  # seconds
+_OF_PREFIXES = {
+    "country": {"type": "string", "pattern": f"^({'|'.join(sorted(phone.regions()))})$"},
+    "within": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+}
 
 
 def _asked(*names: str) -> dict[str, Any]:
@@ -164,3 +170,19 @@ def _place(place: Place, costs: list[Money]) -> dict[str, Any]:
         "p95": place.counts.wait(0.95),
         "costs": [{"amount": shown(cost.micros), "currency": cost.currency} for cost in costs],
     }
+
+
+@router.get("/prefixes", openapi_extra=asking(_OF_PREFIXES))
+async def prefixes(request: Request, account: Reader) -> JSONResponse:
+    """Prefixes of the last `within` seconds, an hour by default, the most suspicious first: codes
+    that were asked for, and of those older than five minutes, how many came back.
+    """
+    asked = query(request)
+    asked.only(*_OF_PREFIXES)
+    within, country = asked.integer("within"), asked.text("country") or ""
+    within = HOUR if within is None else within
+    if not within:
+        raise asked.refusal("within", "must be at least 1")
+    found = await run_in_threadpool(parts_of(request).prefixes.look, within, country)
+    rows = [asdict(one) | {"conversion": one.conversion} for one in found.prefixes]
+    return JSONResponse(asdict(found) | {"prefixes": rows})

@@ -22,6 +22,7 @@ PAGES = (
         "/failures",
         "/requests?since=30d",
         "/countries",
+        "/countries/prefixes",
         "/senders",
         "/workers",
         "/webhooks",

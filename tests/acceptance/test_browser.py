@@ -129,7 +129,7 @@ def pages_of(up: Up) -> list[str]:
         *("/", "/queues", "/failures", "/requests?since=24h", f"/requests/{sid}", "/countries"),
         *("/senders", "/workers", "/limits", "/blocks", "/audit", "/bulk", f"/bulk/{job['sid']}"),
         *("/settings", "/operators", "/account", "/act/pause?kind=country&name=KE", "/act/block"),
-        "/failures/group?code=21408&channel=sms&country=KE&since=1h",
+        *("/failures/group?code=21408&channel=sms&country=KE&since=1h", "/countries/prefixes"),
     )
     return [*(f"/console{path}" for path in console), f"/sandbox/phone?to=%2B{plausible.PHONE[1:]}"]
 

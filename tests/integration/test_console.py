@@ -33,6 +33,7 @@ PAGES = (
         "/failures",
         "/requests",
         "/countries",
+        "/countries/prefixes",
         "/senders",
         "/workers",
         "/webhooks",

@@ -33,6 +33,7 @@ GIVEN = {
     "resume": {"kind": "country", "name": "FR"},
     "circuit": {"sender": "main", "channel": "sms", "state": "open"},
     "block": {"what": "+8835"},
+    "block-prefix": {"prefix": "+8835"},
     "reset-limits": {"what": FRENCH},
     "set-budget": {"scope": "FR", "amount": "5", "unit": "messages"},
     "clear-budget": {"scope": "FR"},

@@ -26,6 +26,7 @@ CONSOLE = {
     "requests": "/requests?since=24h",
     "request": "/requests/{failed}",
     "countries": "/countries",
+    "prefixes": "/countries/prefixes",
     "senders": "/senders",
     "workers": "/workers",
     "limits": "/limits",

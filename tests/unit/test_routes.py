@@ -127,6 +127,7 @@ SCOPES = {
     ("POST", "/operator/v1/block"): "admin",
     ("POST", "/operator/v1/unblock"): "admin",
     ("GET", "/operator/v1/blocks"): "read",
+    ("GET", "/operator/v1/prefixes"): "read",
     ("POST", "/operator/v1/circuit"): "admin",
     ("POST", "/operator/v1/discard"): "admin",
     ("POST", "/operator/v1/queues/discard"): "admin",
