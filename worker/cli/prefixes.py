@@ -6,7 +6,7 @@ import click
 
 from worker.cli.base import json_option, main, output, parts, with_times
 from worker.cli.lines import ago
-from worker.cli.watch import Span
+from worker.cli.filters import Span
 from worker.prefixes import Found, Prefix
 
 
