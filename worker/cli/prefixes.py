@@ -5,8 +5,8 @@ from dataclasses import asdict
 import click
 
 from worker.cli.base import json_option, main, output, parts, with_times
-from worker.cli.lines import ago
 from worker.cli.filters import Span
+from worker.cli.lines import ago
 from worker.prefixes import Found, Prefix
 
 
