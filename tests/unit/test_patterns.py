@@ -10,6 +10,8 @@ GOOD = {
     "{{code}}": "{{code}}",
     "Код {{code}} для {{friendly_name}}": "Код {{code}} для {{friendly_name}}",
     "Code: {{code}}. 24 h": "Code: {{code}}. 24 h",
+    "您的{{friendly_name}}验证码：{{code}}。": "您的{{friendly_name}}验证码：{{code}}。",
+    "{{friendly_name}}: {{code}}. Bye": "{{friendly_name}}: {{code}}. Bye",
 }
 BAD = (
     *("", "No code", "{{code}} {{code}}", "x{{code}}", "{{code}}9", "{{code}} {{user}}"),
@@ -19,6 +21,8 @@ BAD = (
     *("{{code}} <b>", "{{code}} @evil", "{{code}} #1", "{{code}} http://x", "{{code}} evil.com"),
     *("{{code}} or 123456", "{{code}} or １２３４", " {{code}}", "{{code}}" + "x" * 160),
     *("{{code}} {{friendly_name}}" + "y" * 120, "{{code}} {{friendly_name}}" + "ж" * 94),
+    *("{{code}} at {{friendly_name}}.com", "{{code}} x.{{friendly_name}}", "{{code}}.example"),
+    *("{{code}} {{friendly_name}}om", "{{code}} www.{{friendly_name}}", "http://{{code}}"),
     *("{{code}}{{friendly_name}}", "{{friendly_name}}{{code}}", "{{code}} {% x %}", "{{ code"),
 )
 

@@ -14,6 +14,8 @@ _PLACE = re.compile(r"{{ *([a-z_]+) *}}", re.ASCII)
 _PLACES = ("code", "friendly_name")
 _LONGEST = {"code": "0" * 10, "friendly_name": "B" * MAX_BRAND}
 _ALONE = re.compile(r"(?<![0-9A-Za-z}]){{code}}(?![0-9A-Za-z{])", re.ASCII)
+# With a name such as `Ex.c`, a letter or dot beside it makes a host name.
+_NAMED_HOST = re.compile(r"[0-9A-Za-z.]{{friendly_name}}|{{friendly_name}}[0-9A-Za-z]", re.ASCII)
 
 
 def check_pattern(given: str) -> str:
@@ -36,9 +38,12 @@ def check_pattern(given: str) -> str:
     rest = _PLACE.sub("", pattern)
     if any(char in rest for char in "{}<>@#"):
         raise _text("may not hold { } < > @ #")
-    if has_link(rest) or re.search(r"[0-9]{4}", unicodedata.normalize("NFKC", rest)):
-        raise _text("must not hold a link, nor digits that look like a code")
-    counted = segments(fill_pattern(pattern, **_LONGEST))
+    filled = fill_pattern(pattern, **_LONGEST)
+    if has_link(filled) or _NAMED_HOST.search(pattern):
+        raise _text("must not hold a link, nor a letter beside {{friendly_name}} that may make one")
+    if re.search(r"[0-9]{4}", unicodedata.normalize("NFKC", rest)):
+        raise _text("must not hold digits that look like a code")
+    counted = segments(filled)
     most = 1 if counted.encoding == "GSM-7" else MAX_PARTS
     if counted.parts > most:
         raise _text(
