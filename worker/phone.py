@@ -106,6 +106,12 @@ def carrier(e164: str) -> tuple[str | None, str | None]:
     return _TYPES.get(phonenumbers.number_type(number)), name
 
 
+def is_calling_code(digits: str) -> bool:
+    """Whether a country's numbers begin with these digits, as `44`."""
+    plain = digits.isascii() and digits.isdigit() and digits[0] != "0"
+    return plain and len(digits) < 4 and int(digits) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+
+
 def split(e164: str) -> tuple[int, str]:
     """The calling code and the digits after it."""
     code = phonenumbers.parse(e164).country_code or 0

@@ -39,6 +39,7 @@ USER_NOT_VALID = 60027
 SMS_NOT_FOUND = 60032
 NUMBER_INVALID = 60033
 VERIFICATION_INVALID = 60042
+COUNTRY_INVALID = 60078
 LANDLINE = 60082
 QR_FAILED = 60122
 
@@ -121,6 +122,8 @@ def _ours(error: SendcodeError) -> AuthyError | None:
     match error:
         case LandlineError():
             return AuthyError(403, LANDLINE, "Cannot send SMS to landline phone numbers")
+        case InvalidParameterError(field="country_code"):
+            return AuthyError(403, COUNTRY_INVALID, "Invalid country code")
         case InvalidParameterError(field="To"):
             return AuthyError(400, NUMBER_INVALID, "Phone number is invalid")
         case InvalidParameterError():

@@ -1,5 +1,6 @@
 """Users: new, status, removal, and the secret of their authenticator app as a QR code."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,6 +28,7 @@ QR_SIZES = range(64, 1025)
 QR_SIZE = 300
 NO_STORE = {"Cache-Control": "no-store"}
 USUAL_COUNTRY = "1"  # Authy's
+_FIELDS = {"To": "cellphone", "Email": "email"}
 
 
 @router.post("/new")
@@ -40,31 +42,22 @@ def _register(parts: Sendcode, app: AuthyApp, given: Parameters) -> int:
     given = given.refusing_with(USER_NOT_VALID)
     email = given.text("user[email]") or ""
     country = given.number("user[country_code]") or USUAL_COUNTRY
-    number = international(country, given.number("user[cellphone]") or "")
-    faults = {
-        name: "is invalid"
-        for name, fits in (("cellphone", _is_number(number)), ("email", _is_email(email)))
-        if not fits
-    }
+    cellphone = given.number("user[cellphone]") or ""
+    faults = _faults(lambda: phone.parse(international(country, cellphone), Channel.CALL))
+    faults |= _faults(lambda: check_email(email))
     if faults:
         raise AuthyError(400, USER_NOT_VALID, "User was not valid", errors=faults)
+    number = international(country, cellphone)
     return parts.authy_users.register(app.account_sid, app.service_sid, number, email)
 
 
-def _is_number(text: str) -> bool:
+def _faults(check: Callable[[], object]) -> dict[str, str]:
+    """What Authy says of the field that does not pass."""
     try:
-        phone.parse(text, Channel.CALL)
-    except InvalidParameterError:
-        return False
-    return True
-
-
-def _is_email(text: str) -> bool:
-    try:
-        check_email(text)
-    except InvalidParameterError:
-        return False
-    return True
+        check()
+    except InvalidParameterError as error:
+        return {_FIELDS.get(error.field, error.field): "is invalid"}
+    return {}
 
 
 @router.get("/{authy_id}/status")

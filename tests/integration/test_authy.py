@@ -179,7 +179,8 @@ def test_a_user_is_kept_encrypted(parts: Sendcode, client: TestClient) -> None:
 BAD_USERS: list[tuple[dict[str, Any], set[str]]] = [
     ({"cellphone": "123"}, {"cellphone"}),
     ({"cellphone": ""}, {"cellphone"}),
-    ({"country_code": "999"}, {"cellphone"}),
+    ({"country_code": "999"}, {"country_code"}),
+    ({"country_code": "US", "cellphone": "33 6 12 34 56 78"}, {"country_code"}),
     ({"email": ""}, {"email"}),
     ({"email": "nobody"}, {"email"}),
     ({"email": "a@b.cc\r\nBcc: x@y.zz"}, {"email"}),
@@ -555,6 +556,17 @@ def test_a_start_that_cannot_be(client: TestClient, unchanged: Callable[[], None
     unchanged()
     for change, code in BAD_STARTS:
         refused(start(client, **change), 400, code)
+
+
+def test_a_country_code_that_is_none(client: TestClient, unchanged: Callable[[], None]) -> None:
+    """Where the calling code is none the rest is not taken for a whole number: nothing is sent."""
+    unchanged()
+    given = {"country_code": "US", "phone_number": "33 6 12 34 56 78"}
+    refused(start(client, **given), 403, 60078)
+    refused(check(client, "1234", **given), 403, 60078)
+    refused(ask(client, "phones/verification/status", **given), 403, 60078)
+    refused(ask(client, "phones/info", **given), 403, 60078)
+    unchanged()
 
 
 def test_what_is_known_of_a_number(client: TestClient) -> None:

@@ -58,12 +58,19 @@ def test_a_verification_has_one_uuid() -> None:
         ("1", "317-338-9302", "+13173389302"),
         ("+44", "(7400) 123456", "+447400123456"),
         ("44", "7400 123456\r\n\x00", "+447400123456"),
-        ("", "٣١٧", "+"),
+        ("1", "٣١٧", "+1"),
     ],
 )
 def test_what_is_no_digit_goes(country: str, number: str, whole: str) -> None:
     """A number's spelling makes no difference, and only ASCII digits are digits."""
     assert international(country, number) == whole
+
+
+@pytest.mark.parametrize("country", ["", "US", "٣٣", "0", "033", "999", "1204", "--"])
+def test_what_is_no_calling_code_is_refused(country: str) -> None:
+    """A number without its calling code is no number: its digits may be another country's."""
+    with pytest.raises(InvalidParameterError):
+        international(country, "33 6 12 34 56 78")
 
 
 def test_months_reach_as_far_as_rows_are_kept() -> None:
@@ -92,6 +99,7 @@ def test_a_file_of_users_is_read() -> None:
         ("-5,1,317-338-9302,a@b.cc", "authy_id"),
         ("9007199254740992,1,317-338-9302,a@b.cc", "authy_id"),
         ("5,1,317,a@b.cc", "cellphone"),
+        ("5,US,1 317-338-9302,a@b.cc", "country_code"),
         ("5,1,317-338-9302,a b@b.cc", "email"),
         ("5,1,317-338-9302", "cells"),
         ('5,1,317-338-9302,"a@b.cc', "CSV"),

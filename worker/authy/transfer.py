@@ -41,8 +41,18 @@ class BadUser:
 
 
 def international(country_code: str, number: str) -> str:
-    """A number from its calling code and the rest, each in any spelling: what is no digit goes."""
-    return "+" + "".join(c for c in country_code + number if c.isascii() and c.isdigit())
+    """A number from its calling code and the rest, each in any spelling: what is no digit goes.
+
+    :raises InvalidParameterError: no calling code; the rest alone may be another country's number
+    """
+    code, rest = _digits(country_code), _digits(number)
+    if not phone.is_calling_code(code):
+        raise InvalidParameterError("country_code", "is not a calling code")
+    return f"+{code}{rest}"
+
+
+def _digits(text: str) -> str:
+    return "".join(c for c in text if c.isascii() and c.isdigit())
 
 
 def check_email(email: str) -> str:
@@ -80,5 +90,5 @@ def _user(line: int, names: list[str], cells: list[str]) -> UserRow | BadUser:
         email = row.get("email", "")
         return UserRow(line, int(row["authy_id"]), number.e164, email and check_email(email))
     except InvalidParameterError as error:
-        what = "email" if error.field == "Email" else "cellphone"
+        what = {"Email": "email", "To": "cellphone"}.get(error.field, error.field)
         return BadUser(line, f"{what} {error.reason}")
