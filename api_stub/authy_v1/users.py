@@ -1,6 +1,7 @@
 """Users: new, status, removal, and the secret of their authenticator app as a QR code."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,7 +16,7 @@ from api_stub.authy_v1.errors import USER_NOT_VALID, AuthyError
 from api_stub.authy_v1.reading import Given, Parameters
 from worker import phone
 from worker.authy import AuthyApp, AuthyUser, check_email, international
-from worker.errors import InvalidParameterError
+from worker.errors import InvalidParameterError, NotFoundError
 from worker.factors import Change, Factor
 from worker.factors.totp import MAX_NAME
 from worker.factors.words import MAX_FACTORS, UNVERIFIED, VERIFIED
@@ -95,9 +96,11 @@ def _enrol(parts: Sendcode, app: AuthyApp, authy_id: str, given: Parameters) -> 
     user = parts.authy_users.find(app.service_sid, authy_id)
     where = (app.account_sid, app.service_sid, user.identity)
     name = given.text("label") or _account(user) or app.name
-    for earlier in apps_of(parts, app, user, UNVERIFIED):
-        parts.factors.delete_factor(*where, earlier.sid)
+    before = apps_of(parts, app, user, UNVERIFIED)
     enrolment = parts.factors.create_factor(*where, Change(friendly_name=name))
+    for earlier in before:  # not before there is another: a refused request ends none
+        with suppress(NotFoundError):
+            parts.factors.delete_factor(*where, earlier.sid)
     return {
         "label": enrolment.factor.friendly_name,
         "issuer": parse_qs(urlsplit(enrolment.uri).query)["issuer"][0],

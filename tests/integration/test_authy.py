@@ -400,6 +400,15 @@ def test_a_new_app_takes_the_old_ones_place(parts: Sendcode, client: TestClient)
     assert count(parts, "factors") == 1
 
 
+def test_a_refused_secret_ends_no_enrolment(parts: Sendcode, client: TestClient) -> None:
+    """Where no new secret can be made, the picture that the user was shown before still counts."""
+    user = new_user(client)
+    app = App(parts, enrolled(client, user))
+    path = f"/protected/json/users/{user}/secret"
+    refused(client.post(path, data={"label": "a:b"}), 400, 60000)
+    assert ask(client, f"verify/{app.code()}/{user}").status_code == 200
+
+
 def test_one_of_many_at_once_is_right(parts: Sendcode, client: TestClient) -> None:
     """Of one token verified many times at once, sent, of a new app or of an app that counts, one is
     valid and the others are invalid."""
