@@ -9,7 +9,6 @@ from sqlalchemy import (
     Connection,
     String,
     bindparam,
-    case,
     func,
     insert,
     update,
@@ -32,6 +31,7 @@ Also = Callable[[Connection, str, str], object]
 """Is given the connection and the sids of the verification and of the delivery."""
 
 _v = verifications.c
+_BROUGHT = ("friendly_name", "app_hash", "send_digits", "template_sid", "locale")
 _RESEND = (
     update(verifications)
     .where(
@@ -42,13 +42,10 @@ _RESEND = (
     .values(
         channel=bindparam("b_channel"),
         updated_at=now_ms(),
-        # An SMS of a template is in the template's locale; what has none keeps the first's.
-        send_digits=func.coalesce(bindparam("b_digits", type_=String), _v.send_digits),
-        template_sid=func.coalesce(bindparam("b_template", type_=String), _v.template_sid),
-        locale=case(
-            (bindparam("b_template", type_=String).is_not(None), bindparam("b_locale")),
-            else_=_v.locale,
-        ),
+        # What this start does not bring stays as the one before brought it.
+        **{
+            name: func.coalesce(bindparam(f"b_{name}", type_=String), _v[name]) for name in _BROUGHT
+        },
     )
     .returning(verifications)
 )
@@ -103,7 +100,7 @@ class Writing(Admission):
         for _ in range(3):  # each round another start or check has won the row in between
             with self._db.begin() as connection:
                 live = any(row["live_status"] for row in seen)
-                resent = self._resend(connection, values, indexes) if live else None
+                resent = self._resend(connection, wanted, values, indexes) if live else None
                 if resent is not None:
                     resent = self._fit(connection, resent, wanted, number)
                 row = resent or self._create(
@@ -126,23 +123,14 @@ class Writing(Admission):
         raise LimitsUnavailableError("the number is busy")
 
     def _resend(
-        self, connection: Connection, values: dict[str, Any], indexes: list[bytes]
+        self, connection: Connection, wanted: Start, values: dict[str, Any], indexes: list[bytes]
     ) -> Row | None:
-        rows = (
-            connection.execute(
-                _RESEND,
-                {
-                    "b_service": values["service_sid"],
-                    "b_indexes": indexes,
-                    "b_channel": values["channel"],
-                    "b_digits": values["send_digits"],
-                    "b_template": values["template_sid"],
-                    "b_locale": values["locale"],
-                },
-            )
-            .mappings()
-            .all()
-        )
+        brought = {f"b_{name}": values[name] for name in _BROUGHT}
+        if not (wanted.locale or values["template_sid"]):
+            brought["b_locale"] = None  # it is the country's, and a template's else
+        where = {"b_service": values["service_sid"], "b_indexes": indexes}
+        resent = connection.execute(_RESEND, {**where, **brought, "b_channel": values["channel"]})
+        rows = resent.mappings().all()
         newest = max(rows, key=lambda row: row["sid"], default=None)
         for row in rows:
             # Two at once can only come of two hosts that write with different keys while they
