@@ -138,24 +138,30 @@ class Templates:
         )
 
 
-def choose_locale(
+def choose_text(
     connection: Connection, account_sid: str, sid: str, requested: str | None, country: str
-) -> str:
-    """The locale of the template's text for this request.
+) -> TemplateText:
+    """The template's text for this request, in its locale.
 
     :param requested: the request's locale, or None: then the country's, else the default text's
     :raises TemplateNotFoundError: no such template in the account, or no such text in it
     """
     found = _read(connection, account_sid, sid).texts
     locale = resolve_locale(requested, country)
-    if locale in found:
-        return locale
-    language = locale.partition("-")[0]
-    if language in found:
-        return language
+    text = found.get(locale) or found.get(locale.partition("-")[0])
+    if text is not None:
+        return text
     if requested is not None:
         raise TemplateNotFoundError(locale=True)
-    return next(text.locale for text in found.values() if text.is_default)
+    return next(text for text in found.values() if text.is_default)
+
+
+def text_of(connection: Connection, sid: str, locale: str) -> str | None:
+    """The text that a template has in a locale, if it has."""
+    found: str | None = connection.execute(
+        select(_x.text).where(_x.template_sid == sid, _x.locale == locale)
+    ).scalar_one_or_none()
+    return found
 
 
 def _read(connection: Connection, account_sid: str, sid: str) -> Template:

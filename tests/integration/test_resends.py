@@ -1,11 +1,16 @@
 """A start while one is pending: what it brings, what it keeps, and when it is refused."""
 
-from tests.helpers import code_of
+import pytest
+
+from tests.helpers import code_of, count
+from tests.integration.conftest import NUMBER
+from tests.integration.doors import door, refused
 from tests.integration.test_start_options import begin, body_of, service_with
 from tests.standin import Standin
 from worker.wiring import Sendcode
 
-HASH = "He42w354ol9"
+HASH, ORIGIN = "He42w354ol9", "accounts.example.com"
+LONG = "{{code}} is your code for the account that you have with us. " + "Keep it. " * 9
 
 
 def test_what_a_resend_brings_applies(parts: Sendcode, provider: Standin) -> None:
@@ -28,3 +33,44 @@ def test_what_a_resend_does_not_bring_stays(parts: Sendcode, provider: Standin) 
     assert body_of(parts, provider, begin(parts, path)) == body
     begin(parts, path, Channel="call")
     assert body_of(parts, provider, begin(parts, path)) == body
+
+
+@pytest.mark.parametrize(
+    ("flags", "form"),
+    [
+        ({}, {"AppHash": HASH, "TemplateSid": "long"}),
+        ({"WebOrigin": ORIGIN, "FriendlyName": "Пример" * 5}, {"AppHash": HASH, "Locale": "ru"}),
+        (
+            {"WebOrigin": ORIGIN, "Psd2Enabled": "true"},
+            {"AppHash": HASH, "Amount": "€1", "Payee": "Магазин" * 5},
+        ),
+    ],
+)
+def test_a_text_that_cannot_be_made_is_refused(
+    parts: Sendcode, flags: dict[str, str], form: dict[str, str]
+) -> None:
+    """A start whose text no phone could read the code from is 400, and nothing is written or
+    counted.
+    """
+    client, path = door(parts), service_with(parts, **flags)
+    form = {"To": NUMBER, "Channel": "sms"} | form
+    if "TemplateSid" in form:
+        made = client.post("/v2/Templates", data={"FriendlyName": "Mine", "Text": LONG.strip()})
+        form["TemplateSid"] = made.json()["sid"]
+    refused(client.post(f"{path}/Verifications", data=form), 400, 60200)
+    assert (count(parts, "verifications"), count(parts, "deliveries")) == (0, 0)
+    assert not list(parts.redis.scan_iter("sendcode:limit:*"))
+
+
+def test_a_resend_that_cannot_be_made_is_refused(parts: Sendcode) -> None:
+    """A hash that is kept and a template that is brought may not fit together: 400, and the send is
+    given back.
+    """
+    client, path = door(parts), service_with(parts, SendLimit="2")
+    begin(parts, path, AppHash=HASH)
+    made = client.post("/v2/Templates", data={"FriendlyName": "Mine", "Text": LONG.strip()})
+    form = {"To": NUMBER, "Channel": "sms", "TemplateSid": made.json()["sid"]}
+    for _ in range(3):
+        refused(client.post(f"{path}/Verifications", data=form), 400, 60200)
+    assert count(parts, "deliveries") == 1
+    begin(parts, path)

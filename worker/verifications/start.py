@@ -30,10 +30,11 @@ from worker.spending import spends_of
 from worker.spends import Spend
 from worker.statements import RANGE, number_limits, range_limits
 from worker.states import Channel, Lane, queue_of
-from worker.templates import choose_locale
+from worker.templates import choose_text
 from worker.verifications.admission import refuse_closed
 from worker.verifications.brought import RATE_LIMIT
 from worker.verifications.telling import telling
+from worker.verifications.texts import check_text
 from worker.verifications.words import Start, Verification
 from worker.verifications.writing import Also, Writing
 
@@ -58,7 +59,8 @@ class Starting(Writing):
 
         :param has_waited: the request has been through a queue, and is not refused for its length
         :param also: done in the transaction that writes it
-        :raises InvalidParameterError: number, locale, name or hash cannot be used
+        :raises InvalidParameterError: number, locale, name or hash cannot be used, or no text
+            can hold them all
         :raises FeatureOffError: the service does not have what this start needs
         :raises PaymentError: a payment is missing, or a call is asked to say it
         :raises NotFoundError: no such service in the account
@@ -101,12 +103,25 @@ class Starting(Writing):
         if known := self._answered(account_sid, wanted.request_id, fingerprints):
             return replace(known, lookup=_wants_lookup(seen[0]))
         self._check_brought(wanted, seen[0])
-        template = self._template(wanted, seen[0])
+        template, pattern = self._template(wanted, seen[0]), None
         if template:
             with self._db.statement() as connection:
-                locale = choose_locale(
-                    connection, account_sid, template, wanted.locale, number.country
-                )
+                text = choose_text(connection, account_sid, template, wanted.locale, number.country)
+            locale, pattern = text.locale, text.text
+        values = {
+            "account_sid": account_sid,
+            "service_sid": wanted.service_sid,
+            "country": number.country,
+            "locale": locale,
+            "channel": wanted.channel.value,
+            "friendly_name": brand,
+            "app_hash": wanted.app_hash,
+            "template_sid": template,
+            "send_digits": wanted.send_digits,
+        }
+        if wanted.channel is Channel.SMS:
+            length = self._code_length(wanted, seen[0])
+            check_text(values, seen[0], length=length, pattern=pattern, payment=wanted.payment)
         own_limits = self._rate_limits(wanted)
         refuse_closed(seen)
         if self._holds.is_blocked_by_prefix(account_sid, number.e164):
@@ -137,17 +152,6 @@ class Starting(Writing):
             service, country = wanted.service_sid, number.country
             self._limits.refusals.note(error, indexes[0], service, country, _range_of(limits))
             raise
-        values = {
-            "account_sid": account_sid,
-            "service_sid": wanted.service_sid,
-            "country": number.country,
-            "locale": locale,
-            "channel": wanted.channel.value,
-            "friendly_name": brand,
-            "app_hash": wanted.app_hash,
-            "template_sid": template,
-            "send_digits": wanted.send_digits,
-        }
         clock = time.monotonic()
         try:
             written = self._write(

@@ -22,8 +22,10 @@ from worker.outbox import Event, note
 from worker.prepared import Row
 from worker.statements import ALIVE, PENDING, SPENT, insert_delivery, new_delivery
 from worker.states import Channel, Lane, VerificationStatus
+from worker.templates import text_of
 from worker.verifications.admission import Admission, refuse_closed
 from worker.verifications.base import delivery_view
+from worker.verifications.texts import check_text
 from worker.verifications.together import Together
 from worker.verifications.words import Delivery, Start
 
@@ -103,6 +105,7 @@ class Writing(Admission):
                 resent = self._resend(connection, wanted, values, indexes) if live else None
                 if resent is not None:
                     resent = self._fit(connection, resent, wanted, number)
+                    _check_resent(connection, resent, seen[0], wanted)
                 row = resent or self._create(
                     connection, self._new(wanted, values, number, indexes, seen[0]), indexes, live
                 )
@@ -156,7 +159,7 @@ class Writing(Admission):
     ) -> dict[str, Any]:
         """A verification's columns, and `b_life` in ms."""
         sid, kid, salt = new_sid("VE"), self._keyring.kid, new_salt()
-        length = wanted.code_length or service["code_length"]
+        length = self._code_length(wanted, service)
         code = wanted.custom_code or self._keyring.derive_code(kid, salt, length)
         return {
             "sid": sid,
@@ -181,6 +184,13 @@ class Writing(Admission):
             **self._brought(wanted, kid, sid),
             **values,
         }
+
+    def _code_length(self, wanted: Start, service: Row) -> int:
+        """Of a new verification's code."""
+        if wanted.custom_code:
+            return len(wanted.custom_code)
+        length: int = wanted.code_length or service["code_length"]
+        return length
 
     def _expire(self, connection: Connection, service: str, indexes: list[bytes]) -> None:
         ended = connection.execute(_EXPIRE, {"b_service": service, "b_indexes": indexes}).scalars()
@@ -214,6 +224,18 @@ class Writing(Admission):
             expires_at=now_ms() + bindparam("b_life", type_=BigInteger),
         )
         return statement.on_conflict_do_nothing().returning(verifications)
+
+
+def _check_resent(connection: Connection, row: Row, service: Row, wanted: Start) -> None:
+    """Only with an app hash a text has little room: what is kept and what is brought may not fit.
+
+    :raises InvalidParameterError: no text can hold both
+    """
+    if wanted.channel is not Channel.SMS or row["app_hash"] is None:
+        return
+    template = row["template_sid"]
+    pattern = text_of(connection, template, row["locale"]) if template else None
+    check_text(row, service, length=row["code_length"], pattern=pattern, payment=wanted.payment)
 
 
 def _delivery(
