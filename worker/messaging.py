@@ -54,7 +54,7 @@ class Messaging:
             **values,
         )
         with self._db.begin() as connection:
-            require_service(connection, account_sid, service_sid)
+            require_service(connection, account_sid, service_sid, lock=True)
             made = statement.on_conflict_do_nothing().returning(messaging_configurations)
             row = connection.execute(made).mappings().one_or_none()
         if row is None:

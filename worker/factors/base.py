@@ -46,9 +46,16 @@ class Base:
         self._keyring = keyring
         self._settings = settings
 
-    def _service(self, connection: Connection, account_sid: str, sid: str) -> RowMapping:
+    def _service(
+        self, connection: Connection, account_sid: str, sid: str, lock: bool = False
+    ) -> RowMapping:
+        """
+        :param lock: it is not deleted before the transaction ends
+        :raises NotFoundError: no such service in the account
+        """
         where = {"account": account_sid, "service": sid}
-        row = connection.execute(_SERVICE, where).mappings().one_or_none()
+        statement = _SERVICE.with_for_update(read=True, key_share=True) if lock else _SERVICE
+        row = connection.execute(statement, where).mappings().one_or_none()
         if row is None:
             raise NotFoundError("service")
         return row

@@ -93,7 +93,7 @@ class Enrolling(Base):
         name = totp.check_name(wanted.friendly_name or "")
         key = totp.read_secret(secret) if secret is not None else totp.new_secret()
         with self._db.begin() as connection:
-            service = self._service(connection, account_sid, service_sid)
+            service = self._service(connection, account_sid, service_sid, lock=True)
             config = totp.check_config(changed(service_config(service["twilio_only"]), wanted))
             entity, _ = self._entity_or_new(connection, account_sid, service_sid, identity)
             self._admit(connection, entity)

@@ -20,7 +20,7 @@ class Entities(Base):
         :raises FactorRefusedError: `ENTITY_EXISTS`
         """
         with self._db.begin() as connection:
-            self._service(connection, account_sid, service_sid)
+            self._service(connection, account_sid, service_sid, lock=True)
             entity, new = self._entity_or_new(connection, account_sid, service_sid, identity)
         if not new:
             raise FactorRefusedError(FactorRefusal.ENTITY_EXISTS)

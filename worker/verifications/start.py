@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import IntegrityError
 
 from worker import logs, metrics, phone, tracing
 from worker.db import UNAVAILABLE
@@ -157,10 +158,12 @@ class Starting(Writing):
             written = self._write(
                 wanted, values, number.e164, indexes, seen, fingerprints[0], lane, at_once, also
             )
-        except (SendcodeError, *UNAVAILABLE):
+        except (SendcodeError, IntegrityError, *UNAVAILABLE) as error:
             # Where the answer to a COMMIT was lost the send may stand; one uncounted send
             # is better than a number locked out by sends that never were.
             self._release(limits, spends)
+            if isinstance(error, IntegrityError):
+                self._look(account_sid, wanted.service_sid, indexes)  # it may be deleted by now
             raise
         finally:
             if running:
