@@ -148,8 +148,10 @@ class Services:
 
 
 def _require_template(connection: Connection, account_sid: str, sid: str | None) -> None:
-    owned = select(templates.c.sid).where(
-        templates.c.sid == sid, templates.c.account_sid == account_sid
+    owned = (
+        select(templates.c.sid)
+        .where(templates.c.sid == sid, templates.c.account_sid == account_sid)
+        .with_for_update(read=True, key_share=True)  # so that it is not deleted meanwhile
     )
     if sid is not None and connection.execute(owned).first() is None:
         raise InvalidParameterError("DefaultTemplateSid", "no such template in the account")

@@ -111,8 +111,10 @@ class Templates:
         :raises InUseError: a service names it as its default
         """
         named = select(services.c.sid).where(services.c.default_template_sid == sid)
+        owned = select(_t.sid).where(_t.sid == sid, _t.account_sid == account_sid)
         with self._db.begin() as connection:
-            _read(connection, account_sid, sid)
+            if connection.execute(owned.with_for_update()).first() is None:
+                raise TemplateNotFoundError
             if connection.execute(named).first() is not None:
                 raise InUseError("a service has this template as its default")
             connection.execute(

@@ -6,15 +6,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, delete, select, update
 
 from tests.helpers import count
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.doors import door, refused
 from tests.integration.test_people import somebody_waits
+from worker.door_tables import templates
 from worker.models import services
 from worker.services import Service
 from worker.wiring import Sendcode
+
+TEMPLATE = {"FriendlyName": "Mine", "Text": "{{code}} is your code."}
 
 
 @contextmanager
@@ -67,3 +70,31 @@ def test_a_start_of_a_service_that_goes(
     refused(answer, 404, 20404)
     assert count(parts, "verifications") == 0
     assert not list(parts.redis.scan_iter("sendcode:limit:*"))
+
+
+def test_a_default_is_not_a_template_that_goes(parts: Sendcode, service: Service) -> None:
+    """A template that is being deleted becomes no service's default."""
+    client = door(parts)
+    sid = client.post("/v2/Templates", data=TEMPLATE).json()["sid"]
+    form = {"DefaultTemplateSid": sid}
+    with meanwhile(parts, lambda: client.post(f"/v2/Services/{service.sid}", data=form)) as (
+        connection,
+        answers,
+    ):
+        connection.execute(delete(templates).where(templates.c.sid == sid))
+    refused(answers[0], 400, 60200)
+    assert parts.services.fetch(ACCOUNT, service.sid).default_template_sid is None
+
+
+def test_a_template_that_becomes_a_default_stays(parts: Sendcode, service: Service) -> None:
+    """A template that a service is just taking as its default is in use."""
+    client = door(parts)
+    sid = client.post("/v2/Templates", data=TEMPLATE).json()["sid"]
+    with meanwhile(parts, lambda: client.delete(f"/v2/Templates/{sid}")) as (connection, answers):
+        chosen = select(templates.c.sid).where(templates.c.sid == sid)
+        connection.execute(chosen.with_for_update(read=True, key_share=True))
+        connection.execute(
+            update(services).where(services.c.sid == service.sid).values(default_template_sid=sid)
+        )
+    refused(answers[0], 400, 60200)
+    assert client.get(f"/v2/Templates/{sid}").status_code == 200
