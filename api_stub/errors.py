@@ -56,6 +56,7 @@ _CONFLICTS = {
 _TOO_MANY = {
     "rate limit": (60207, "The service has as many rate limits as it may"),
     "event hook": (60207, "The service has as many event hooks as it may"),
+    "webhook": (60207, "The service has as many webhooks as it may"),
     "bucket": (60210, "The rate limit has as many buckets as it may"),
 }
 

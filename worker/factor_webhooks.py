@@ -13,8 +13,9 @@ from worker.factor_outbox import DISABLED, ENABLED, EVERY, FactorEvent
 from worker.labels import check_label, check_url
 from worker.models import new_sid
 from worker.paging import Slice, Window, look
-from worker.statements import require_service
+from worker.statements import refuse_more, require_service
 
+MAX_WEBHOOKS = 10  # of a service
 EVENTS = (EVERY, *FactorEvent)
 STATUSES = (ENABLED, DISABLED)
 VERSIONS = ("v1", "v2")
@@ -52,6 +53,7 @@ class FactorWebhooks:
     def create(self, account_sid: str, service_sid: str, **values: Any) -> FactorWebhook:
         """
         :raises InvalidParameterError: a value cannot be used
+        :raises TooManyError: the service has as many as it may
         """
         statement = insert(factor_webhooks).values(
             sid=new_sid("YW"),
@@ -64,7 +66,8 @@ class FactorWebhooks:
             **self._checked({"status": ENABLED, "version": "v2"} | values),
         )
         with self._db.begin() as connection:
-            require_service(connection, account_sid, service_sid)
+            require_service(connection, account_sid, service_sid, lock=True)
+            refuse_more(connection, _w.service_sid == service_sid, MAX_WEBHOOKS, "webhook")
             row = connection.execute(statement.returning(factor_webhooks)).mappings().one()
         return _webhook(row)
 

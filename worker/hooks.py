@@ -5,18 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, delete, insert, select, update
 
 from worker.codes import Keyring
 from worker.db import Database, now_ms
 from worker.door_tables import event_hooks
-from worker.errors import InvalidParameterError, NotFoundError, TooManyError
+from worker.errors import InvalidParameterError, NotFoundError
 from worker.labels import check_url
 from worker.models import new_sid
 from worker.outbox import Event
 from worker.paging import Slice, Window, look
 from worker.resealing import reseal
-from worker.statements import require_service
+from worker.statements import refuse_more, require_service
 
 MAX_HOOKS = 10  # of a service
 _h = event_hooks.c
@@ -71,11 +71,9 @@ class Hooks:
             created_at=now_ms(),
             updated_at=now_ms(),
         )
-        others = select(func.count()).where(_h.service_sid == service_sid)
         with self._db.begin() as connection:
             require_service(connection, account_sid, service_sid, lock=True)
-            if connection.execute(others).scalar_one() >= MAX_HOOKS:
-                raise TooManyError("event hook", MAX_HOOKS)
+            refuse_more(connection, _h.service_sid == service_sid, MAX_HOOKS, "event hook")
             row = connection.execute(statement.returning(event_hooks)).mappings().one()
         return _hook(row), secret
 

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, select, update
 
 from worker.db import Database, now_ms
 from worker.door_tables import buckets, rate_limits
-from worker.errors import ConflictError, InvalidParameterError, NotFoundError, TooManyError
+from worker.errors import ConflictError, InvalidParameterError, NotFoundError
 from worker.labels import check_label
 from worker.models import new_sid
 from worker.paging import Slice, Window, look
-from worker.statements import require_service
+from worker.statements import refuse_more, require_service
 
 MAX_LIMITS = 50  # of a service
 MAX_BUCKETS = 10  # of a limit
@@ -76,7 +76,7 @@ class RateLimits:
         )
         with self._db.begin() as connection:
             require_service(connection, account, service, lock=True)
-            _refuse_more(connection, _r.service_sid == service, MAX_LIMITS, "rate limit")
+            refuse_more(connection, _r.service_sid == service, MAX_LIMITS, "rate limit")
             made = statement.on_conflict_do_nothing().returning(rate_limits)
             row = connection.execute(made).mappings().one_or_none()
         if row is None:
@@ -135,7 +135,7 @@ class RateLimits:
             require_service(connection, account, service, lock=True)
             _limit(connection, account, service, limit)
             made = statement.on_conflict_do_nothing().returning(buckets)
-            _refuse_more(connection, _b.rate_limit_sid == limit, MAX_BUCKETS, "bucket")
+            refuse_more(connection, _b.rate_limit_sid == limit, MAX_BUCKETS, "bucket")
             row = connection.execute(made).mappings().one_or_none()
         if row is None:
             raise ConflictError("bucket")
@@ -203,11 +203,6 @@ def _is_bucket(account: str, service: str, limit: str, sid: str) -> tuple[Column
         *(_b.sid == sid, _b.rate_limit_sid == limit),
         *(_b.service_sid == service, _b.account_sid == account),
     )
-
-
-def _refuse_more(connection: Connection, which: ColumnElement[bool], most: int, kind: str) -> None:
-    if connection.execute(select(func.count()).where(which)).scalar_one() >= most:
-        raise TooManyError(kind, most)
 
 
 def _description(given: str | None) -> str | None:

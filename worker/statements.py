@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, and_, bindparam, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, and_, bindparam, func, select
 
 from worker.db import now_ms
-from worker.errors import NotFoundError
+from worker.errors import NotFoundError, TooManyError
 from worker.limits import Limit
 from worker.models import new_sid, services, verifications
 from worker.phone import Phone
@@ -146,3 +146,12 @@ def require_service(
     )
     if connection.execute(owned.with_for_update() if lock else owned).first() is None:
         raise NotFoundError("service")
+
+
+def refuse_more(connection: Connection, which: ColumnElement[bool], most: int, kind: str) -> None:
+    """Hold the number of rows; the lock of `require_service` keeps others from adding one.
+
+    :raises TooManyError: there are `most`
+    """
+    if connection.execute(select(func.count()).where(which)).scalar_one() >= most:
+        raise TooManyError(kind, most)

@@ -18,6 +18,7 @@ from tests.integration.hearing import listen
 from tests.standin import Standin
 from worker import attempt_looks
 from worker.attempts import Which
+from worker.factor_webhooks import MAX_WEBHOOKS
 from worker.models import metadata
 from worker.moments import stamp
 from worker.services import Service
@@ -164,6 +165,18 @@ def test_webhooks(parts: Sendcode, service: Service) -> None:
         client.post(url, data=HOOK | {"FriendlyName": f"Hook {n}"})
     names = [one["friendly_name"] for one in walked(client, url, "webhooks", PageSize=2)]
     assert names == ["Hook", "Hook 0", "Hook 1", "Hook 2", "Hook 3"]
+
+
+def test_there_is_an_end_to_webhooks(parts: Sendcode, service: Service) -> None:
+    """A service has ten webhooks at most, also where more are asked for at once."""
+    client, url = door(parts), f"{path(service)}/Webhooks"
+    for _ in range(MAX_WEBHOOKS - 1):
+        assert client.post(url, data=HOOK).status_code == 201
+    clients = [door(parts) for _ in range(4)]
+    answers = at_once(4, lambda n: clients[n].post(url, data=HOOK))
+    assert sorted(answer.status_code for answer in answers) == [201, 400, 400, 400]
+    refused(client.post(url, data=HOOK), 400, 60207)
+    assert count(parts, "factor_webhooks") == MAX_WEBHOOKS
 
 
 def test_bad_webhooks(parts: Sendcode, service: Service) -> None:

@@ -38,6 +38,10 @@ BUILT_ON_A_SERVICE: list[tuple[str, dict[str, Any]]] = [
     ("Entities", {"Identity": "user-0001"}),
     ("Entities/user-0001/Factors", {"FactorType": "totp", "FriendlyName": "Phone"}),
     ("MessagingConfigurations", {"Country": "GB", "MessagingServiceSid": "MG" + "a" * 32}),
+    (
+        "Webhooks",
+        {"FriendlyName": "x", "EventTypes": "*", "WebhookUrl": "https://example.com/hook"},
+    ),
 ]
 
 
