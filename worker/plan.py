@@ -63,7 +63,7 @@ def _step(word: str) -> dict[str, Any]:
         raise _refused("has steps `sms` and `call`, such as `call:30`")
     if not colon:
         return {"channel": channel, "after": None}
-    if not (after.isascii() and after.isdigit() and int(after[:5]) in WAITS):
+    if not (after.isascii() and after.isdigit() and len(after) < 6 and int(after) in WAITS):
         raise _refused(f"waits {WAITS[0]} to {WAITS[-1]} seconds, such as `call:30`")
     return {"channel": channel, "after": int(after)}
 

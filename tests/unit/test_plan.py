@@ -29,6 +29,7 @@ def test_steps_are_counted_from_one() -> None:
     [
         *("", "voice", "call:", "call:4", "call:3601", "call:-5", "call:５", "call:1e1"),
         *("sms,,call", "call,call,call,call", "call:30:30", "CALL"),
+        *("call:00030" + "9" * 20, "call:300000", "call:" + "9" * 5000),
     ],
 )
 def test_what_is_no_plan_is_refused(text: str) -> None:
