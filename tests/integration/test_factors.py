@@ -364,6 +364,8 @@ def test_a_challenge_lives_an_hour_at_most(app: App) -> None:
     for away in (-1, 0, 3_700_000):
         with pytest.raises(FactorParameterError):
             app.ask(expires_at=app.now() + away)
+    with pytest.raises(FactorParameterError):
+        app.ask(expires_at=0)
     assert count(app.parts, "challenges") == 0
 
 

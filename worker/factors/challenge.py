@@ -187,7 +187,9 @@ class Challenging(Base):
                 raise FactorRefusedError(FactorRefusal.TOO_MANY_CHALLENGES, wait)
 
     def _insert(self, connection: Connection, entity: Entity, asked: Asked, now: int) -> RowMapping:
-        expires_at = asked.expires_at or now + CHALLENGE_LIFE * 1000
+        expires_at = asked.expires_at
+        if expires_at is None:
+            expires_at = now + CHALLENGE_LIFE * 1000
         if not now < expires_at <= now + MAX_CHALLENGE_LIFE * 1000:
             raise FactorParameterError("ExpirationDate", "must be within the next 60 minutes")
         statement = (
