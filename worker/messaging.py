@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import phonenumbers
 from sqlalchemy import ColumnElement, RowMapping, Select, delete, select, update
 
+from worker import phone
 from worker.db import Database, now_ms
 from worker.door_tables import messaging_configurations
 from worker.errors import ConflictError, InvalidParameterError, NotFoundError
@@ -108,9 +108,10 @@ def check_country(given: str) -> str:
     """
     if given.lower() == EVERYWHERE:
         return EVERYWHERE
-    if given.upper() not in phonenumbers.SUPPORTED_REGIONS:
+    country = phone.region(given)
+    if country is None:
         raise InvalidParameterError("Country", "must be an ISO 3166 code of two letters, or all")
-    return given.upper()
+    return country
 
 
 def _check_sid(given: str) -> str:

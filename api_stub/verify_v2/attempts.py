@@ -15,8 +15,8 @@ from api_stub.verify_v2 import paging
 from api_stub.verify_v2.common import Reader, base_of, parts_of
 from api_stub.verify_v2.openapi import LISTED, SERVICE_SID, SUMMARIZED, asking, listing
 from api_stub.verify_v2.shapes import date
+from worker import phone
 from worker.attempts import Attempt, Summary, Which
-from worker.messaging import check_country
 from worker.money import shown
 from worker.states import Channel, DeliveryState, VerificationStatus
 
@@ -100,13 +100,12 @@ def _which(given: Parameters) -> Which:
         raise invalid("Channel", f"must be one of {', '.join((*_CHANNELS, *_NONE_OF_OURS))}")
     if status and status not in _STATUSES:
         raise invalid("Status", "must be converted or unconverted")
-    country = given.text("Country")
     return Which(
         service_sid=_sid(given, "VerifyServiceSid", SERVICE_SID),
         verification_sid=_sid(given, "VerificationSid", r"^VE[0-9a-f]{32}$"),
         to=given.text("ChannelData.To"),
         prefix=given.text("DestinationPrefix"),
-        country=check_country(country) if country else None,
+        country=_country(given),
         channel=_CHANNELS.get(channel) if channel else None,
         converted=_STATUSES[status] if status else None,
         after=_moment(given, "DateCreatedAfter"),
@@ -120,6 +119,14 @@ def _sid(given: Parameters, name: str, pattern: str) -> str | None:
     if sid is not None and not re.fullmatch(pattern, sid, re.ASCII):
         raise invalid(name, "is no sid of that kind")
     return sid
+
+
+def _country(given: Parameters) -> str | None:
+    text = given.text("Country")
+    code = text and phone.region(text)
+    if text and not code:
+        raise invalid("Country", "must be an ISO 3166 code of two letters")
+    return code
 
 
 def _moment(given: Parameters, name: str) -> int | None:

@@ -126,7 +126,7 @@ def test_bad_messaging_configurations(parts: Sendcode, service: Service) -> None
     good = {"Country": "GB", "MessagingServiceSid": MG}
     before = rows(parts)
     for change in (
-        *({"Country": country} for country in ("", "XX", "GBR", "G\x00", "1", "ALLE")),
+        *({"Country": country} for country in ("", "XX", "GBR", "G\x00", "1", "ALLE", "ß")),
         *({"MessagingServiceSid": sid} for sid in ("", "MG1", service.sid, "MG" + "z" * 32)),
         {"Country": ["GB", "US"]},
     ):
@@ -465,7 +465,7 @@ def test_bad_questions_about_attempts(parts: Sendcode, service: Service) -> None
         *("Channel=pigeon", "Status=perhaps", "Country=XX", "VerifyServiceSid=VE" + ZEROS),
         *("VerificationSid=VA" + ZEROS, "DateCreatedAfter=yesterday", "ChannelData.To=12"),
         *("DateCreatedBefore=99999-01-01", "Status=converted&Status=converted", "PageSize=0"),
-        "ChannelData.To=%00",
+        *("ChannelData.To=%00", "Country=%C3%9F", "Country=all"),
     ):
         refused(client.get(f"/v2/Attempts?{query}"), 400, 60200)
     refused(client.get("/v2/Attempts?To=x"), 400, 20001)
