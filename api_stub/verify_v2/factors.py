@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from api_stub.auth import may_administer
 from api_stub.errors import ApiError
 from api_stub.parameters import Parameters, page_asked, query
 from api_stub.verify_v2 import factor_shapes, shapes
@@ -23,7 +24,7 @@ from api_stub.verify_v2.factor_words import (
     strings,
 )
 from api_stub.verify_v2.openapi import FACTOR, FACTOR_CHANGE, form
-from worker.factors import Factors
+from worker.factors import Change, Factors
 
 router = APIRouter(
     prefix="/v2/Services/{service_sid}/Entities/{identity}/Factors", tags=["Factors"]
@@ -108,14 +109,19 @@ async def update(
     sid: FactorSid,
     given: Given,
 ) -> JSONResponse:
-    """A wrong `AuthPayload` answers 200 too, and the factor stays `unverified`."""
+    """A wrong `AuthPayload` answers 200 too, and the factor stays `unverified`. What else is given
+    is a change, which takes the scope `admin`.
+    """
+    wanted = change(given)
+    if wanted != Change():
+        await may_administer(request)
     found = await run_in_threadpool(
         room(request).update_factor,
         account,
         service_sid,
         identity,
         sid,
-        change(given),
+        wanted,
         given.text("AuthPayload"),
     )
     return JSONResponse(factor_shapes.factor(found, base_of(request)))

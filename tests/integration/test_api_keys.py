@@ -12,6 +12,7 @@ from tests.integration.doors import MEGABYTE, door, refused, walked
 from tests.integration.operating import audited
 from worker import api_keys as room
 from worker.door_tables import api_keys
+from worker.factors import Change, Config
 from worker.services import Service
 from worker.wiring import Sendcode
 
@@ -97,6 +98,22 @@ def test_a_key_may_do_what_its_scope_says(
         else:
             refused(answer, 403, 20003)
             assert "scope" in answer.json()["message"]
+
+
+def test_a_factor_is_changed_with_admin_alone(parts: Sendcode, service: Service) -> None:
+    """A key for checks verifies a factor; how its codes are made and its name take `admin`."""
+    where = (ACCOUNT, service.sid, "user-0001")
+    sid = parts.factors.create_factor(*where, Change("Phone")).factor.sid
+    url = f"/v2/Services/{service.sid}/Entities/user-0001/Factors/{sid}"
+    checker, admin = (make(parts, scope) for scope in ("check", "admin"))
+    client = door(parts, checker["sid"], checker["secret"])
+    assert client.post(url, data={"AuthPayload": "123456"}).status_code == 200
+    for change in ({"Config.Skew": "2"}, {"FriendlyName": "Other"}, {"Config.Alg": "sha256"}):
+        refused(client.post(url, data=change | {"AuthPayload": "123456"}), 403, 20003)
+    found = parts.factors.fetch_factor(*where, sid)
+    assert (found.friendly_name, found.config) == ("Phone", Config())
+    changed = door(parts, admin["sid"], admin["secret"]).post(url, data={"Config.Skew": "2"})
+    assert changed.json()["config"]["skew"] == 2
 
 
 def test_unknown_wrong_and_revoked_answer_the_same(parts: Sendcode) -> None:
