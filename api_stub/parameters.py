@@ -101,6 +101,10 @@ class Parameters:
             raise invalid(name, "is required")
         return value
 
+    def emptied(self, name: str) -> bool:
+        """Whether it is there and empty, which takes away what may be taken away."""
+        return self._values.get(name) == ""
+
     def given(self, name: str) -> bool:
         return self._values.get(name) not in (None, "")
 

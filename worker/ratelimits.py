@@ -95,6 +95,10 @@ class RateLimits:
             return RateLimit(**_limit(connection, account, service, sid))
 
     def describe(self, account: str, service: str, sid: str, description: str | None) -> RateLimit:
+        """
+        :param description: None takes it away
+        :raises InvalidParameterError: it cannot be used
+        """
         statement = (
             update(rate_limits)
             .where(_r.sid == sid, _r.service_sid == service, _r.account_sid == account)

@@ -113,7 +113,10 @@ async def update(
     given.only(*_DESCRIPTION)
     limits = parts_of(request).ratelimits
     description = given.text("Description")
-    found = await run_in_threadpool(limits.describe, account, service_sid, sid, description)
+    if description is None and not given.emptied("Description"):
+        found = await run_in_threadpool(limits.fetch, account, service_sid, sid)
+    else:
+        found = await run_in_threadpool(limits.describe, account, service_sid, sid, description)
     return JSONResponse(_shape(found, base_of(request)))
 
 

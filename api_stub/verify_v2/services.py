@@ -113,7 +113,7 @@ async def update(request: Request, account: Admin, sid: ServiceSid, given: Given
     settings = _settings(given)
     if given.given("FriendlyName"):
         settings["friendly_name"] = given.required("FriendlyName")
-    settings |= {key: None for name, key in _TAKEN_AWAY.items() if (name, "") in given.items()}
+    settings |= {key: None for name, key in _TAKEN_AWAY.items() if given.emptied(name)}
     if kept := _twilio_only(given):
         settings["twilio_only"] = kept
     found = await run_in_threadpool(parts_of(request).services.update, account, sid, **settings)

@@ -185,7 +185,9 @@ def test_bad_values(parts: Sendcode, service: Service) -> None:
 
 
 def test_rate_limits(parts: Sendcode, service: Service) -> None:
-    """A limit is created once by name, described, listed in pages and removed with its buckets."""
+    """A limit is created once by name, listed in pages and removed with its buckets. A description
+    that is given takes the place of the old one, and an empty one takes it away.
+    """
     client, url = door(parts), path(service)
     made = client.post(url, data={"UniqueName": "end_user-ip.v1", "Description": "Mine"})
     assert made.status_code == 201
@@ -199,6 +201,9 @@ def test_rate_limits(parts: Sendcode, service: Service) -> None:
     changed = client.post(f"{url}/{body['sid']}", data={"Description": "Ours"}).json()
     assert (changed["description"], changed["unique_name"]) == ("Ours", "end_user-ip.v1")
     assert client.get(f"{url}/{body['sid']}").json() == changed
+    assert client.post(f"{url}/{body['sid']}").json()["description"] == "Ours"
+    emptied = client.post(f"{url}/{body['sid']}", data={"Description": ""}).json()
+    assert emptied["description"] is None
     for n in range(4):
         limit(parts, service, f"n{n}", (1, 60))
     names = [one["unique_name"] for one in walked(client, url, "rate_limits", PageSize=2)]
