@@ -245,13 +245,25 @@ def test_landlines(parts: Sendcode) -> None:
 
 
 def test_lookups(parts: Sendcode) -> None:
-    """A service with lookups gets the type and carrier that the numbering plan tells."""
+    """A service with lookups gets the type and carrier that the numbering plan tells, with a start
+    and with whatever shows the verification later.
+    """
     path = service_with(parts, LookupEnabled="true")
     found = begin(parts, path, To="+491711234567")["lookup"]["carrier"]
     assert set(found) == {
         *("mobile_country_code", "type", "error_code", "mobile_network_code", "name"),
     }
     assert (found["type"], found["name"]) == ("mobile", "T-Mobile")
+    client, url = door(parts), f"{path}/Verifications"
+    begun = begin(parts, path, To="+491711234567")
+    assert client.get(f"{url}/{begun['sid']}").json() == begun
+    ended = client.post(f"{url}/{begun['sid']}", data={"Status": "canceled"}).json()
+    assert ended["lookup"]["carrier"] == found
+    form = {"To": "+491711234568", "Channel": "sms"}
+    first, again = (
+        client.post(url, data=form, headers={"Idempotency-Key": "k"}).json() for _ in range(2)
+    )
+    assert again == first
     landline = begin(parts, path, To=LANDLINE, Channel="call")["lookup"]["carrier"]
     assert landline["type"] == "landline"
     assert begin(parts, service_with(parts), To="+491711234567")["lookup"] == {}

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, and_, bindparam, select
@@ -172,6 +172,13 @@ def indexes_of_number(keyring: Keyring) -> list[BindParameter[bytes]]:
 def named(indexes: Sequence[bytes]) -> dict[str, Any]:
     """The values of `indexes_of_number`."""
     return {f"index_{i}": index for i, index in enumerate(indexes)}
+
+
+def wants_lookup(kept: Mapping[str, Any]) -> bool:
+    """
+    :param kept: a service's `twilio_only`
+    """
+    return bool(kept.get("lookup_enabled"))
 
 
 def delivery_view(row: Row) -> Delivery:

@@ -1,8 +1,9 @@
 """Cancel, fetch and enable: what backends and operators do beside start and check."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from sqlalchemy import Connection, String, bindparam, case, exists, update
+from sqlalchemy import Connection, String, bindparam, case, exists, select, update
 
 from worker import phone
 from worker.audit import UNASKED, Operator, write_down
@@ -10,9 +11,10 @@ from worker.db import now_ms
 from worker.errors import NotFoundError
 from worker.models import deliveries, number_guards, services, verifications
 from worker.outbox import OF_STATUS, note
+from worker.prepared import Row
 from worker.statements import ALIVE
 from worker.states import Channel, DeliveryState, VerificationStatus
-from worker.verifications.base import Base
+from worker.verifications.base import Base, wants_lookup
 from worker.verifications.words import Verification
 
 _v, _d, _g = verifications.c, deliveries.c, number_guards.c
@@ -67,9 +69,9 @@ class Managing(Base):
             also(connection)
             if found["hooked"]:
                 note(connection, OF_STATUS[status.value], [found["sid"]])
-            sent = self._sent(connection, found["sid"])
+            shown = self._shown(connection, ended)
         self._forget_sends(ended)
-        return self._view(ended, sent=sent)
+        return shown
 
     def fetch(
         self,
@@ -86,7 +88,15 @@ class Managing(Base):
         """
         row = self._find(account_sid, service_sid, sid, to)
         with self._db.statement() as connection:
-            return self._view(row, sent=self._sent(connection, row["sid"]))
+            return self._shown(connection, row)
+
+    def _shown(self, connection: Connection, row: Row) -> Verification:
+        """As a start answers: with its deliveries, and whether the carrier is told."""
+        kept = connection.execute(
+            select(services.c.twilio_only).where(services.c.sid == row["service_sid"])
+        ).scalar_one()
+        view = self._view(row, sent=self._sent(connection, row["sid"]))
+        return replace(view, lookup=wants_lookup(kept))
 
     def enable_number(
         self, account_sid: str, service_sid: str, to: str, by: Operator | None = None

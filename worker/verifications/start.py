@@ -33,6 +33,7 @@ from worker.statements import RANGE, number_limits, range_limits
 from worker.states import Channel, Lane, queue_of
 from worker.templates import choose_text
 from worker.verifications.admission import refuse_closed
+from worker.verifications.base import wants_lookup
 from worker.verifications.brought import RATE_LIMIT
 from worker.verifications.telling import telling
 from worker.verifications.texts import check_text
@@ -101,8 +102,8 @@ class Starting(Writing):
         held = self._holds.now()
         seen = self._look(account_sid, wanted.service_sid, indexes)
         logs.learned(service=wanted.service_sid)
-        if known := self._answered(account_sid, wanted.request_id, fingerprints):
-            return replace(known, lookup=_wants_lookup(seen[0]))
+        if known := self._again(account_sid, wanted, fingerprints, seen[0]):
+            return known
         self._check_brought(wanted, seen[0])
         template, pattern = self._template(wanted, seen[0]), None
         if template:
@@ -147,9 +148,8 @@ class Starting(Writing):
             lane = self._admit(limits, self._share(wanted, has_waited), running, spends)
         except LimitReachedError as error:
             # The same request may have been answered since we looked, and taken the last place.
-            answered = self._answered(account_sid, wanted.request_id, fingerprints)
-            if answered:
-                return answered
+            if known := self._again(account_sid, wanted, fingerprints, seen[0]):
+                return known
             service, country = wanted.service_sid, number.country
             self._limits.refusals.note(error, indexes[0], service, country, _range_of(limits))
             raise
@@ -164,16 +164,15 @@ class Starting(Writing):
             self._release(limits, spends)
             if isinstance(error, IntegrityError):
                 self._look(account_sid, wanted.service_sid, indexes)  # it may be deleted by now
-            raise
         finally:
+            raise
             if running:
                 self._limits.finish(running)
         if written is None:
             self._release(limits, spends)
-            answered = self._answered(account_sid, wanted.request_id, fingerprints)
-            if answered is None:
-                raise RequestRunningError("the same request is still running")
-            return answered
+            if known := self._again(account_sid, wanted, fingerprints, seen[0]):
+                return known
+            raise RequestRunningError("the same request is still running")
         row, sent = written
         metrics.accepted(wanted.channel, number.country)
         queue = queue_of(wanted.channel, lane)
@@ -190,7 +189,14 @@ class Starting(Writing):
             duration_ms=logs.ms_since(began),
         )
         view = self._view(row, number.e164, sent)
-        return replace(view, lookup=_wants_lookup(seen[0]))
+        return replace(view, lookup=wants_lookup(seen[0]["twilio_only"]))
+
+    def _again(
+        self, account: str, wanted: Start, fingerprints: list[bytes], service: Row
+    ) -> Verification | None:
+        """What the same request was answered with before, if it was."""
+        known = self._answered(account, wanted.request_id, fingerprints)
+        return known and replace(known, lookup=wants_lookup(service["twilio_only"]))
 
     def _template(self, wanted: Start, service: Row) -> str | None:
         """The template of the text. A call has none: what it says is ours."""
@@ -240,10 +246,6 @@ def _plan_takes_over(
 
 def _range_of(limits: Sequence[Limit]) -> str:
     return next((one.key for one in limits if one.name == RANGE), "")
-
-
-def _wants_lookup(service: Row) -> bool:
-    return bool(service["twilio_only"].get("lookup_enabled"))
 
 
 def _check_app_hash(wanted: Start) -> None:
