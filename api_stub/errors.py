@@ -32,6 +32,7 @@ from worker.errors import (
     LimitReachedError,
     LimitsUnavailableError,
     NotFoundError,
+    NumberBusyError,
     NumberDisabledError,
     OverloadedError,
     PausedError,
@@ -195,6 +196,13 @@ def translate(request: Request, error: Exception) -> ApiError:
                 details={"retry_after": error.retry_after, "attempts_remaining": 0},
                 headers={"Retry-After": str(error.retry_after)},
             )
+        case NumberBusyError():
+            return ApiError(
+                429,
+                60212,
+                "Too many concurrent requests for phone number",
+                headers={"Retry-After": str(error.retry_after)},
+            )
         case NumberDisabledError():
             return ApiError(
                 403, 60238, "The number is disabled after too many wrong codes in a row"
@@ -327,6 +335,7 @@ def install(app: FastAPI, faces: Faces) -> None:
         NotFoundError,
         LimitReachedError,
         ChecksSpentError,
+        NumberBusyError,
         NumberDisabledError,
         OverloadedError,
         BlockedError,

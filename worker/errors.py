@@ -201,6 +201,12 @@ class LimitsUnavailableError(SendcodeError):
     """The limits' store does not answer, so nothing may be sent."""
 
 
+class NumberBusyError(SendcodeError):
+    """Others for the same number were quicker: nothing is written, ask again in a second."""
+
+    retry_after = 1
+
+
 class OverloadedError(SendcodeError):
     """Codes wait too long for a worker: a new one would come too late, so it is refused.
 

@@ -11,7 +11,12 @@ from celery.exceptions import Reject
 from worker import logs, metrics, tracing
 from worker.celery_app import DELIVER, ENQUIRE, HEARTBEAT, SEND_CODE, app
 from worker.db import UNAVAILABLE
-from worker.errors import LimitsUnavailableError, RequestRunningError, SendcodeError
+from worker.errors import (
+    LimitsUnavailableError,
+    NumberBusyError,
+    RequestRunningError,
+    SendcodeError,
+)
 from worker.settings import Settings
 from worker.standing import HEARTBEAT as HEARTBEAT_KEY
 from worker.states import Channel
@@ -101,7 +106,7 @@ def _start(wanted: Start) -> None:
     parts = sendcode()
     try:
         parts.verifications.start(parts.settings.account_sid, wanted, has_waited=True)
-    except (LimitsUnavailableError, RequestRunningError, *UNAVAILABLE) as error:
+    except (LimitsUnavailableError, NumberBusyError, RequestRunningError, *UNAVAILABLE) as error:
         # Nothing is written yet, so the message must not be lost: back to the queue, slowly.
         log.warning("job.deferred", error_class=type(error).__name__)
         time.sleep(1)

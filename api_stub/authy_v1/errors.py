@@ -17,6 +17,7 @@ from worker.errors import (
     LandlineError,
     LimitReachedError,
     NotFoundError,
+    NumberBusyError,
     NumberDisabledError,
     OverloadedError,
     PaymentError,
@@ -138,7 +139,7 @@ def _ours(error: SendcodeError) -> AuthyError | None:
             return AuthyError(
                 403, USER_DISABLED, "User is disabled: too many wrong tokens in a row"
             )
-        case LimitReachedError() | OverloadedError() | ChecksSpentError():
+        case LimitReachedError() | OverloadedError() | ChecksSpentError() | NumberBusyError():
             return _too_many(error.retry_after)
         case FactorRefusedError(refusal=FactorRefusal.DISABLED):
             return AuthyError(

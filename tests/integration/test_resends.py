@@ -7,6 +7,7 @@ from tests.integration.conftest import NUMBER
 from tests.integration.doors import door, refused
 from tests.integration.test_start_options import begin, body_of, service_with
 from tests.standin import Standin
+from worker.verifications.together import Together
 from worker.wiring import Sendcode
 
 HASH, ORIGIN = "He42w354ol9", "accounts.example.com"
@@ -74,3 +75,15 @@ def test_a_resend_that_cannot_be_made_is_refused(parts: Sendcode) -> None:
         refused(client.post(f"{path}/Verifications", data=form), 400, 60200)
     assert count(parts, "deliveries") == 1
     begin(parts, path)
+
+
+def test_a_number_that_stays_busy(parts: Sendcode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where others are quicker each time the start is 429 and not an outage, and counts nowhere."""
+    monkeypatch.setattr(Together, "write", lambda *_: None)
+    monkeypatch.setattr(parts.verifications, "_create", lambda *_: None)
+    path = service_with(parts)
+    form = {"To": NUMBER, "Channel": "sms"}
+    answer = door(parts).post(f"{path}/Verifications", data=form)
+    refused(answer, 429, 60212)
+    assert answer.headers["retry-after"] == "1"
+    assert not list(parts.redis.scan_iter("sendcode:limit:*"))

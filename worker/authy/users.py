@@ -12,7 +12,7 @@ from worker.authy.transfer import BadUser, UserRow, check_email
 from worker.codes import Keyring
 from worker.db import Database, now_ms
 from worker.door_tables import authy_users
-from worker.errors import LimitsUnavailableError, NotFoundError
+from worker.errors import NotFoundError, NumberBusyError
 from worker.models import entities, new_sid, number_guards
 from worker.statements import require_service
 from worker.states import Channel
@@ -68,6 +68,7 @@ class AuthyUsers:
 
         :param number: in any international spelling
         :raises InvalidParameterError: the number or the address cannot be used
+        :raises NumberBusyError: in every round another call was quicker
         """
         e164 = phone.parse(number, Channel.CALL).e164
         check_email(email)
@@ -80,7 +81,7 @@ class AuthyUsers:
                 if self._insert(connection, account_sid, service_sid, wanted, e164, email):
                     return wanted
                 connection.rollback()
-        raise LimitsUnavailableError("the number is busy")
+        raise NumberBusyError("the number is busy")
 
     def find(self, service_sid: str, authy_id: str) -> AuthyUser:
         """

@@ -72,6 +72,7 @@ class Starting(Writing):
         :raises RateLimitedError: a limit of the service's own is reached by a value given here
         :raises OverloadedError: codes wait too long for a worker
         :raises LimitsUnavailableError: the limits cannot be asked
+        :raises NumberBusyError: too many starts for the number at this moment
         :raises ChecksSpentError: the guesses of the last one are used and it has not expired
         :raises NumberDisabledError: too many wrong codes in a row
         :raises BlockedError: an operator has blocked the number or its prefix
@@ -164,8 +165,8 @@ class Starting(Writing):
             self._release(limits, spends)
             if isinstance(error, IntegrityError):
                 self._look(account_sid, wanted.service_sid, indexes)  # it may be deleted by now
-        finally:
             raise
+        finally:
             if running:
                 self._limits.finish(running)
         if written is None:

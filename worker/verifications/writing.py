@@ -16,7 +16,7 @@ from sqlalchemy import (
 
 from worker.codes import new_salt
 from worker.db import now_ms
-from worker.errors import LimitsUnavailableError
+from worker.errors import NumberBusyError
 from worker.models import deliveries, new_sid, verifications
 from worker.outbox import Event, note
 from worker.prepared import Row
@@ -90,6 +90,7 @@ class Writing(Admission):
         What was seen before only says which statements to try; the unique index decides.
 
         :param at_once: the plan's next step is due now
+        :raises NumberBusyError: in every round another was quicker
         :returns: None when the same request was written by another meanwhile
         """
         account, service = values["account_sid"], values["service_sid"]
@@ -123,7 +124,7 @@ class Writing(Admission):
                     return None
                 sent = self._sent(connection, row["sid"]) if resent else (delivery_view(queued),)
                 return row, sent
-        raise LimitsUnavailableError("the number is busy")
+        raise NumberBusyError("the number is busy")
 
     def _resend(
         self, connection: Connection, wanted: Start, values: dict[str, Any], indexes: list[bytes]
