@@ -335,6 +335,29 @@ def test_a_check_tells_what_is_left_and_why_not(parts: Sendcode, service: Servic
     assert spent.json()["details"]["attempts_remaining"] == 0
 
 
+def test_what_is_over_is_said_before_what_is_wrong(parts: Sendcode) -> None:
+    """A code of another length, or a payment that is missing, is 404 or 429 where no guess could be
+    taken anyway, and 400 only where one could.
+    """
+    path = service_with(parts, Psd2Enabled="true")
+
+    def asked() -> list[Any]:
+        return [check(parts, path, "123456"), check(parts, path, "1234", **PAYMENT)]
+
+    code = code_of(parts, begin(parts, path, **PAYMENT)["sid"])
+    missing, short = asked()
+    refused(missing, 400, 60206)
+    refused(short, 400, 60200)
+    for _ in range(5):
+        check(parts, path, wrong_code(code), **PAYMENT)
+    for answer in asked():
+        refused(answer, 429, 60202)
+    let_time_pass(parts, 601)
+    for answer in asked():
+        refused(answer, 404, 20404)
+        assert answer.json()["details"]["reason"] == "expired"
+
+
 def test_the_same_request_with_another_code_is_another(parts: Sendcode) -> None:
     """An Idempotency-Key holds for the code, payment and digits that came with it."""
     path = service_with(parts, CustomCodeEnabled="true")

@@ -114,6 +114,8 @@ class Checking(Base):
             country=found["country"],
             number_hash=logs.number_hash(found["number_index"]),
         )
+        if found["status"] != PENDING or found["over"]:
+            raise self._why_refused(found)
         if len(code) != found["code_length"]:
             raise InvalidParameterError("Code", f"must have {found['code_length']} digits")
         number = self._to(found)
