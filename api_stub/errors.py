@@ -214,7 +214,7 @@ def translate(request: Request, error: Exception) -> ApiError:
         case ActionRefusedError():
             return ApiError(409, 20409, str(error), details={"reason": error.reason})
         case BusyError():
-            return _overloaded(error, "Too many long lists and summaries are asked for at once")
+            return _overloaded(error, "Too many requests as dear as this one are being answered")
         case OverloadedError():
             return _overloaded(
                 error, "Too many codes wait to be sent, a new one would come too late"

@@ -223,7 +223,7 @@ class RequestConflictError(SendcodeError):
 
 
 class BusyError(OverloadedError):
-    """Too many requests that look at much are being answered by this process at once."""
+    """Too many requests that cost much are being answered by this process at once."""
 
 
 class RequestRunningError(SendcodeError):

@@ -5,14 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from structlog.testing import capture_logs
 
 from tests.helpers import at_once, count, let_time_pass
 from tests.integration.conftest import ACCOUNT
+from tests.integration.doors import door, refused
 from worker.errors import FactorParameterError, FactorRefusedError, NotFoundError
+from worker.factors import backup
 from worker.factors.backup import hash_code, new_code, shown
-from worker.models import backup_codes
+from worker.models import backup_codes, entities
 from worker.services import Service
 from worker.states import FactorRefusal
 from worker.wiring import Sendcode
@@ -151,3 +153,49 @@ def test_none_were_made(parts: Sendcode, where: tuple[str, str, str]) -> None:
             parts.factors.check_backup_code(*where, new_code())
         if not count(parts, "entities"):
             parts.factors.create_entity(*where)
+
+
+def test_nothing_is_hashed_for_nobody(parts: Sendcode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no such service or identity it is said at once: hashing is dear."""
+
+    def dear(*_: object) -> str:
+        raise AssertionError("hashed")
+
+    monkeypatch.setattr(backup, "hash_code", dear)
+    with pytest.raises(NotFoundError):
+        parts.factors.make_backup_codes(ACCOUNT, "VA" + "0" * 32, USER)
+    service = parts.services.create(ACCOUNT, "Example")
+    with pytest.raises(FactorParameterError):
+        parts.factors.make_backup_codes(ACCOUNT, service.sid, "x")
+
+
+def test_who_comes_while_others_hash_is_told_so(
+    parts: Sendcode,
+    where: tuple[str, str, str],
+    codes: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where no turn comes in time it is 429, no guess is taken and the old codes stay."""
+    monkeypatch.setattr(backup, "TURN_SECONDS", 0.01)
+    url = f"/v2/Services/{where[1]}/Entities/{USER}/BackupCodes"
+    with backup._turn(), backup._turn():
+        for _ in range(6):
+            answer = door(parts).post(f"{url}/Check", data={"Code": codes[0]})
+            refused(answer, 429, 20429)
+            assert answer.headers["retry-after"] == "1"
+        refused(door(parts).post(url), 429, 20429)
+    assert parts.factors.check_backup_code(*where, codes[0]).accepted
+
+
+def test_a_day_has_a_hundred_sets(
+    parts: Sendcode, where: tuple[str, str, str], codes: tuple[str, ...]
+) -> None:
+    """Sets are counted with the factors that are made of an entity; a day later more may be."""
+    with parts.db.begin() as connection:
+        made = update(entities).values(factors_made=entities.c.factors_made + 99)
+        connection.execute(made)
+    make = parts.factors.make_backup_codes
+    assert refusal(lambda: make(*where)) is FactorRefusal.TOO_MANY_CREATIONS
+    assert parts.factors.check_backup_code(*where, codes[0]).accepted
+    let_time_pass(parts, 86_401)
+    assert len(make(*where).codes) == 10

@@ -37,6 +37,7 @@ def meanwhile(parts: Sendcode, act: Callable[[], Any]) -> Iterator[tuple[Connect
 BUILT_ON_A_SERVICE: list[tuple[str, dict[str, Any]]] = [
     ("Entities", {"Identity": "user-0001"}),
     ("Entities/user-0001/Factors", {"FactorType": "totp", "FriendlyName": "Phone"}),
+    ("Entities/user-0001/BackupCodes", {}),
     ("MessagingConfigurations", {"Country": "GB", "MessagingServiceSid": "MG" + "a" * 32}),
     (
         "Webhooks",

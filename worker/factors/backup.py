@@ -4,6 +4,8 @@ import base64
 import re
 import secrets
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 from argon2.low_level import Type, hash_secret
@@ -11,8 +13,15 @@ from sqlalchemy import Connection, RowMapping, bindparam, case, delete, func, se
 
 from worker.codes import new_salt
 from worker.db import now_ms
-from worker.errors import FactorParameterError, FactorRefusedError, NotFoundError, SendcodeError
+from worker.errors import (
+    BusyError,
+    FactorParameterError,
+    FactorRefusedError,
+    NotFoundError,
+    SendcodeError,
+)
 from worker.factors.base import Base
+from worker.factors.creations import count_creation
 from worker.factors.words import BackupCodes, Entity
 from worker.models import backup_codes, backup_sets
 from worker.states import FactorRefusal
@@ -29,7 +38,9 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TO_CROCKFORD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _CROCKFORD)
 _MISREAD = str.maketrans("OIL", "011")
 _CODE = re.compile(f"[{_CROCKFORD}]{{16}}", re.ASCII)
-_TWO_AT_A_TIME = threading.Semaphore(2)  # a hash takes 19 MiB
+_TURNS = threading.Semaphore(2)  # a hash takes 19 MiB
+TURN_SECONDS = 5  # many times what ten hashes take
+COME_BACK = 1  # seconds
 
 _s, _b = backup_sets.c, backup_codes.c
 _FRESH_HOUR = _s.tries_from <= now_ms() - HOUR
@@ -79,13 +90,19 @@ class BackingUp(Base):
 
         :raises NotFoundError: no such service
         :raises FactorParameterError: the identity is not 8 to 64 letters, digits and dashes
+        :raises FactorRefusedError: `TOO_MANY_CREATIONS`
+        :raises BusyError: others hash too
         """
         salt = new_salt()
         codes = tuple(new_code() for _ in range(CODES))
-        hashes = [hash_code(code, salt) for code in codes]
+        with _turn():
+            with self._db.begin() as connection:
+                self._service(connection, account_sid, service_sid, lock=True)
+                entity, _ = self._entity_or_new(connection, account_sid, service_sid, identity)
+                count_creation(connection, entity)
+            hashes = [hash_code(code, salt) for code in codes]
         with self._db.begin() as connection:
-            self._service(connection, account_sid, service_sid)
-            entity, _ = self._entity_or_new(connection, account_sid, service_sid, identity)
+            self._entity(connection, account_sid, service_sid, identity, lock=True)
             for table in (backup_codes, backup_sets):
                 connection.execute(delete(table).where(table.c.entity_sid == entity.sid))
             connection.execute(
@@ -125,16 +142,19 @@ class BackingUp(Base):
         :raises NotFoundError: no such entity, or none were made
         :raises FactorParameterError: the code is not 16 characters of Crockford's Base32
         :raises FactorRefusedError: `BACKUP_SPENT`, `DISABLED`
+        :raises BusyError: others hash too; no try is taken
         """
         typed = read_code(code)
         most = self._settings.disable_after_failures
         with self._db.statement() as connection:
             entity = self._entity(connection, account_sid, service_sid, identity)
-            where = {"b_entity": entity.sid, "b_most": most}
-            taken = connection.execute(_TAKE_TRY, where).mappings().one_or_none()
-            if taken is None:
-                raise _why_refused(_set(connection, entity), most)
-        hashed = hash_code(typed, taken["salt"])
+        with _turn():
+            with self._db.statement() as connection:
+                where = {"b_entity": entity.sid, "b_most": most}
+                taken = connection.execute(_TAKE_TRY, where).mappings().one_or_none()
+                if taken is None:
+                    raise _why_refused(_set(connection, entity), most)
+            hashed = hash_code(typed, taken["salt"])
         with self._db.begin() as connection:
             used = connection.execute(_USE, {"b_entity": entity.sid, "b_hash": hashed}).rowcount
             if used:
@@ -171,16 +191,29 @@ def hash_code(code: str, salt: bytes) -> str:
     """Argon2id. The codes of a set share their salt, so that a check hashes once and not ten times;
     of 80 random bits that leaves more than enough.
     """
-    with _TWO_AT_A_TIME:
-        return hash_secret(
-            code.encode(),
-            salt,
-            time_cost=TIME_COST,
-            memory_cost=MEMORY_KIB,
-            parallelism=LANES,
-            hash_len=32,
-            type=Type.ID,
-        ).decode()
+    return hash_secret(
+        code.encode(),
+        salt,
+        time_cost=TIME_COST,
+        memory_cost=MEMORY_KIB,
+        parallelism=LANES,
+        hash_len=32,
+        type=Type.ID,
+    ).decode()
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """One of those who may hash at once. Who waits holds a thread, so nobody waits long.
+
+    :raises BusyError: none is free
+    """
+    if not _TURNS.acquire(timeout=TURN_SECONDS):
+        raise BusyError(COME_BACK)
+    try:
+        yield
+    finally:
+        _TURNS.release()
 
 
 def _set(connection: Connection, entity: Entity) -> RowMapping:

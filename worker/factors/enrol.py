@@ -22,10 +22,10 @@ from worker.db import now_ms
 from worker.errors import FactorParameterError, FactorRefusedError, SendcodeError
 from worker.factor_outbox import FactorEvent
 from worker.factors import totp
-from worker.factors.base import DAY, LASTS, Base, config_of, factor_view, sealed
+from worker.factors.base import LASTS, Base, config_of, factor_view, sealed
+from worker.factors.creations import count_creation
 from worker.factors.words import (
     MAX_FACTORS,
-    MAX_FACTORS_MADE,
     MAX_TRIES,
     UNVERIFIED,
     VERIFIED,
@@ -41,18 +41,6 @@ from worker.states import FactorRefusal
 log = structlog.get_logger()
 
 _e, _f = entities.c, factors.c
-_FRESH_DAY = _e.factors_made_from <= now_ms() - DAY
-_COUNT_CREATION = (
-    update(entities)
-    .where(_e.sid == bindparam("b_entity"), _FRESH_DAY | (_e.factors_made < MAX_FACTORS_MADE))
-    .values(
-        factors_made=case((_FRESH_DAY, 1), else_=_e.factors_made + 1),
-        factors_made_from=case((_FRESH_DAY, now_ms()), else_=_e.factors_made_from),
-    )
-)
-_CREATIONS_OPEN_IN = select(_e.factors_made_from + DAY - now_ms()).where(
-    _e.sid == bindparam("entity")
-)
 _HOW_MANY = select(func.count()).where(_f.entity_sid == bindparam("entity"), LASTS)
 # One statement takes a guess and decides: of any number at once five are compared and one
 # verifies, and its step is used up.
@@ -127,11 +115,7 @@ class Enrolling(Base):
 
     def _admit(self, connection: Connection, entity: Entity) -> None:
         """Count a creation. The entity's row stays locked, so the count below holds."""
-        if not connection.execute(_COUNT_CREATION, {"b_entity": entity.sid}).rowcount:
-            wait = connection.execute(_CREATIONS_OPEN_IN, {"entity": entity.sid}).scalar_one()
-            retry_after = max(1, -(-wait // 1000))
-            log.warning("limit.hit", limit="factors", entity=entity.sid, retry_after=retry_after)
-            raise FactorRefusedError(FactorRefusal.TOO_MANY_CREATIONS, retry_after)
+        count_creation(connection, entity)
         if connection.execute(_HOW_MANY, {"entity": entity.sid}).scalar_one() >= MAX_FACTORS:
             raise FactorRefusedError(FactorRefusal.TOO_MANY_FACTORS)
 

@@ -10,7 +10,7 @@ MOST_SECRET_BYTES = 128
 UNVERIFIED_LIFE = 86_400  # seconds; Twilio's are from 1 to 24 hours
 MAX_TRIES = 5  # guesses per challenge, and per verification of a factor
 MAX_FACTORS = 100  # per entity
-MAX_FACTORS_MADE = 100  # per entity in 24 hours, deleted ones too
+MAX_FACTORS_MADE = 100  # per entity in 24 hours: deleted ones and sets of backup codes too
 CHALLENGE_LIFE = 300  # seconds
 MAX_CHALLENGE_LIFE = 3600
 
