@@ -138,15 +138,6 @@ def query(request: Request) -> Parameters:
     return Parameters(_once(request.query_params.multi_items()))
 
 
-def page_asked(given: Parameters) -> tuple[int, int]:
-    """`PageSize`, 50 where it is absent, and `Page`."""
-    size = given.integer("PageSize")
-    size = 50 if size is None else size
-    if not 1 <= size <= 1000:
-        raise given.refusal("PageSize", "must be from 1 to 1000")
-    return size, given.integer("Page") or 0
-
-
 def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in items:

@@ -12,6 +12,7 @@ from worker.door_tables import templates
 from worker.errors import InvalidParameterError, NotFoundError
 from worker.messages import check_brand, check_origin
 from worker.models import new_sid, services, verifications
+from worker.paging import Slice, Window, look
 
 CODE_LENGTHS = range(4, 11)
 CODE_LIVES = range(60, 86_401)  # seconds
@@ -113,17 +114,15 @@ class Services:
             row = connection.execute(statement).mappings().one_or_none()
         return _found(row)
 
-    def page(self, account_sid: str, limit: int, offset: int = 0) -> list[Service]:
-        """Services of the account, oldest first."""
-        statement = (
-            select(services)
-            .where(services.c.account_sid == account_sid)
-            .order_by(services.c.created_at, services.c.sid)
-            .limit(limit)
-            .offset(offset)
-        )
+    def page(self, account_sid: str, limit: int) -> list[Service]:
+        """The first services of the account, oldest first."""
+        return self.slice(account_sid, Window(limit)).items
+
+    def slice(self, account_sid: str, window: Window) -> Slice[Service]:
+        """Oldest first."""
+        statement = select(services).where(services.c.account_sid == account_sid)
         with self._db.statement() as connection:
-            return [_service(row) for row in connection.execute(statement).mappings()]
+            return look(connection, statement, services.c.sid, window, _service)
 
     def delete(self, account_sid: str, sid: str) -> None:
         """Remove a service that has no verification and no entity left.

@@ -20,6 +20,7 @@ from worker.errors import InvalidParameterError, NotFoundError
 from worker.factors import Change, Factor
 from worker.factors.totp import MAX_NAME
 from worker.factors.words import MAX_FACTORS, UNVERIFIED, VERIFIED
+from worker.paging import Window
 from worker.states import Channel
 from worker.wiring import Sendcode
 
@@ -125,5 +126,5 @@ def apps_of(
 ) -> list[Factor]:
     """The user's authenticator apps in this status, oldest first."""
     where = (app.account_sid, app.service_sid, user.identity)
-    found = parts.factors.list_factors(*where, limit=MAX_FACTORS)
-    return [factor for factor in found if factor.status == status]
+    found = parts.factors.list_factors(*where, Window(MAX_FACTORS))
+    return [factor for factor in found.items if factor.status == status]

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from api_stub.parameters import Parameters, page_asked, query
-from api_stub.verify_v2 import factor_shapes, shapes
+from api_stub.parameters import Parameters
+from api_stub.verify_v2 import factor_shapes, paging
 from api_stub.verify_v2.common import Checker, Reader, ServiceSid, base_of
 from api_stub.verify_v2.factor_words import (
     INVALID,
@@ -19,7 +19,7 @@ from api_stub.verify_v2.factor_words import (
     room,
     strings,
 )
-from api_stub.verify_v2.openapi import ANSWER, CHALLENGE, form
+from api_stub.verify_v2.openapi import ANSWER, CHALLENGE, CHALLENGES, form, listing
 from worker.factors import CHALLENGE_STATUSES, Asked
 
 router = APIRouter(
@@ -57,40 +57,35 @@ async def create(
     return JSONResponse(factor_shapes.challenge(made, base_of(request)), 201)
 
 
-@router.get("")
+@router.get("", openapi_extra=listing(CHALLENGES))
 async def page(
     request: Request, account: Reader, service_sid: ServiceSid, identity: Identity
 ) -> JSONResponse:
-    asked = query(request).refusing_with(INVALID)
-    size, number = page_asked(asked)
-    filters = {name: asked.text(name) for name in ("FactorSid", "Status", "Order")}
-    factor_sid, status, order = filters.values()
+    asked, base = paging.asked(request, *CHALLENGES, refusing_with=INVALID), base_of(request)
+    factor_sid, status, order = (asked.filters.text(name) for name in CHALLENGES)
     if factor_sid is not None:
-        _factor_sid(asked, factor_sid)
+        _factor_sid(asked.filters, factor_sid)
     if status is not None and status not in CHALLENGE_STATUSES:
-        raise asked.refusal("Status", "must be pending, expired, approved or denied")
+        raise asked.filters.refusal("Status", "must be pending, expired, approved or denied")
     if order not in (None, "asc", "desc"):
-        raise asked.refusal("Order", "must be asc or desc")
+        raise asked.filters.refusal("Order", "must be asc or desc")
     found = await run_in_threadpool(
         room(request).list_challenges,
         account,
         service_sid,
         identity,
+        asked.window,
         factor_sid=factor_sid,
         status=status,
         newest_first=order == "desc",
-        limit=size + 1,
-        offset=number * size,
     )
-    base_url = base_of(request)
-    body = shapes.page(
+    body = paging.envelope(
         "challenges",
-        [factor_shapes.challenge(one, base_url) for one in found[:size]],
-        url=f"{base_url}/v2/Services/{service_sid}/Entities/{identity}/Challenges",
-        number=number,
-        size=size,
-        more=len(found) > size,
-        filters={name: value for name, value in filters.items() if value is not None},
+        found,
+        asked,
+        url=f"{base}/v2/Services/{service_sid}/Entities/{identity}/Challenges",
+        shape=lambda one: factor_shapes.challenge(one, base),
+        key=lambda one: one.sid,
     )
     return JSONResponse(body)
 

@@ -4,11 +4,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from api_stub.parameters import page_asked, query
-from api_stub.verify_v2 import factor_shapes, shapes
+from api_stub.verify_v2 import factor_shapes, paging
 from api_stub.verify_v2.common import Admin, Reader, ServiceSid, Starter, base_of
 from api_stub.verify_v2.factor_words import INVALID, Given, Identity, room
-from api_stub.verify_v2.openapi import ENTITY, form
+from api_stub.verify_v2.openapi import ENTITY, form, listing
 
 router = APIRouter(prefix="/v2/Services/{service_sid}/Entities", tags=["Entities"])
 
@@ -22,20 +21,17 @@ async def create(
     return JSONResponse(factor_shapes.entity(made, base_of(request)), 201)
 
 
-@router.get("")
+@router.get("", openapi_extra=listing())
 async def page(request: Request, account: Reader, service_sid: ServiceSid) -> JSONResponse:
-    size, number = page_asked(query(request).refusing_with(INVALID))
-    found = await run_in_threadpool(
-        room(request).list_entities, account, service_sid, limit=size + 1, offset=number * size
-    )
-    base_url = base_of(request)
-    body = shapes.page(
+    asked, base = paging.asked(request, refusing_with=INVALID), base_of(request)
+    found = await run_in_threadpool(room(request).list_entities, account, service_sid, asked.window)
+    body = paging.envelope(
         "entities",
-        [factor_shapes.entity(one, base_url) for one in found[:size]],
-        url=f"{base_url}/v2/Services/{service_sid}/Entities",
-        number=number,
-        size=size,
-        more=len(found) > size,
+        found,
+        asked,
+        url=f"{base}/v2/Services/{service_sid}/Entities",
+        shape=lambda one: factor_shapes.entity(one, base),
+        key=lambda one: one.sid,
     )
     return JSONResponse(body)
 

@@ -10,8 +10,8 @@ from fastapi.responses import JSONResponse
 
 from api_stub.auth import may_administer
 from api_stub.errors import ApiError
-from api_stub.parameters import Parameters, page_asked, query
-from api_stub.verify_v2 import factor_shapes, shapes
+from api_stub.parameters import Parameters
+from api_stub.verify_v2 import factor_shapes, paging
 from api_stub.verify_v2.common import Admin, Checker, Reader, ServiceSid, Starter, base_of
 from api_stub.verify_v2.factor_words import (
     INVALID,
@@ -23,7 +23,7 @@ from api_stub.verify_v2.factor_words import (
     room,
     strings,
 )
-from api_stub.verify_v2.openapi import FACTOR, FACTOR_CHANGE, form
+from api_stub.verify_v2.openapi import FACTOR, FACTOR_CHANGE, form, listing
 from worker.factors import Change, Factors
 
 router = APIRouter(
@@ -67,27 +67,21 @@ async def create(
     return JSONResponse(factor_shapes.new_factor(made, base_of(request)), 201, NO_STORE)
 
 
-@router.get("")
+@router.get("", openapi_extra=listing())
 async def page(
     request: Request, account: Reader, service_sid: ServiceSid, identity: Identity
 ) -> JSONResponse:
-    size, number = page_asked(query(request).refusing_with(INVALID))
+    asked, base = paging.asked(request, refusing_with=INVALID), base_of(request)
     found = await run_in_threadpool(
-        room(request).list_factors,
-        account,
-        service_sid,
-        identity,
-        limit=size + 1,
-        offset=number * size,
+        room(request).list_factors, account, service_sid, identity, asked.window
     )
-    base_url = base_of(request)
-    body = shapes.page(
+    body = paging.envelope(
         "factors",
-        [factor_shapes.factor(one, base_url) for one in found[:size]],
-        url=f"{base_url}/v2/Services/{service_sid}/Entities/{identity}/Factors",
-        number=number,
-        size=size,
-        more=len(found) > size,
+        found,
+        asked,
+        url=f"{base}/v2/Services/{service_sid}/Entities/{identity}/Factors",
+        shape=lambda one: factor_shapes.factor(one, base),
+        key=lambda one: one.sid,
     )
     return JSONResponse(body)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from api_stub.verify_v2.examples import example
 from worker.factor_webhooks import EVENTS, STATUSES, VERSIONS
+from worker.factors.words import CHALLENGE_STATUSES
 from worker.outbox import Event
 from worker.ratelimits import MOST, SECONDS
 
@@ -149,6 +150,11 @@ CHALLENGE: dict[str, Any] = {
     "Details.Message": {"type": "string", "maxLength": 256},
     "Details.Fields": {"type": "array", "items": TEXT},
     "HiddenDetails": _STRINGS,
+}
+CHALLENGES: dict[str, Any] = {
+    "FactorSid": CHALLENGE["FactorSid"],
+    "Status": {"type": "string", "enum": list(CHALLENGE_STATUSES)},
+    "Order": {"type": "string", "enum": ["asc", "desc"]},
 }
 ANSWER: dict[str, Any] = {"AuthPayload": _CODE, "Metadata": _STRINGS}
 BACKUP_CHECK: dict[str, Any] = {"Code": TEXT | {"examples": ["ABCD-EFGH-JKLM-NPQR"]}}

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 from fastapi import Request
 
-from api_stub.errors import invalid
 from api_stub.parameters import Parameters, query
 from worker.paging import Slice, Window
 
@@ -27,16 +26,17 @@ class Asked:
     filters: Parameters
 
 
-def asked(request: Request, *filters: str) -> Asked:
+def asked(request: Request, *filters: str, refusing_with: int = 60200) -> Asked:
     """
+    :param refusing_with: Twilio's code of a refusal
     :raises ApiError: an unknown or repeated parameter, or no such page
     """
-    given = query(request)
+    given = query(request).refusing_with(refusing_with)
     given.only(*_PAGING, *filters)
     size = given.integer("PageSize")
     size = DEFAULT_SIZE if size is None else size
     if not 1 <= size <= MAX_SIZE:
-        raise invalid("PageSize", f"must be from 1 to {MAX_SIZE}")
+        raise given.refusal("PageSize", f"must be from 1 to {MAX_SIZE}")
     token = given.text("PageToken")
     number = given.integer("Page") or 0
     if token is None:
@@ -44,7 +44,7 @@ def asked(request: Request, *filters: str) -> Asked:
         return Asked(0, Window(size), given)
     side, key = token[:2], token[2:]
     if side not in ("PA", "PB") or not key.isascii() or not key.isalnum() or len(key) > 64:
-        raise invalid("PageToken", "is not one of ours")
+        raise given.refusal("PageToken", "is not one of ours")
     if side == "PA":
         return Asked(number, Window(size, after=key), given)
     return Asked(number, Window(size, before=key), given)

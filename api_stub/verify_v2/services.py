@@ -7,10 +7,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from api_stub.errors import invalid
-from api_stub.parameters import Parameters, page_asked, query
-from api_stub.verify_v2 import shapes
+from api_stub.parameters import Parameters
+from api_stub.verify_v2 import paging, shapes
 from api_stub.verify_v2.common import Admin, Given, Reader, ServiceSid, base_of, parts_of
-from api_stub.verify_v2.openapi import SERVICE, form
+from api_stub.verify_v2.openapi import SERVICE, form, listing
 from worker.errors import FactorParameterError
 from worker.factors import totp
 from worker.plan import read_plan
@@ -84,20 +84,17 @@ async def create(request: Request, account: Admin, given: Given) -> JSONResponse
     return JSONResponse(shapes.service(made, base_of(request)), 201)
 
 
-@router.get("/Services")
+@router.get("/Services", openapi_extra=listing())
 async def page(request: Request, account: Reader) -> JSONResponse:
-    size, number = page_asked(query(request))
-    found = await run_in_threadpool(
-        parts_of(request).services.page, account, limit=size + 1, offset=number * size
-    )
-    base = base_of(request)
-    body = shapes.page(
+    asked, base = paging.asked(request), base_of(request)
+    found = await run_in_threadpool(parts_of(request).services.slice, account, asked.window)
+    body = paging.envelope(
         "services",
-        [shapes.service(one, base) for one in found[:size]],
+        found,
+        asked,
         url=f"{base}/v2/Services",
-        number=number,
-        size=size,
-        more=len(found) > size,
+        shape=lambda one: shapes.service(one, base),
+        key=lambda one: one.sid,
     )
     return JSONResponse(body)
 

@@ -1,9 +1,7 @@
 """The bodies of Twilio Verify v2: every key of the published examples, and no other."""
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from worker.phone import carrier
 from worker.services import Service
@@ -118,36 +116,4 @@ def check(found: Verification) -> dict[str, Any]:
         "sna_attempts_error_codes": [],
         "date_created": date(found.created_at),
         "date_updated": date(found.updated_at),
-    }
-
-
-def page(
-    key: str,
-    items: Sequence[Any],
-    *,
-    url: str,
-    number: int,
-    size: int,
-    more: bool,
-    filters: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """Twilio's list envelope. Its URLs are absolute: the SDKs follow them as they are.
-
-    :param filters: further parameters of the query, which every link repeats
-    """
-
-    def link(page_number: int) -> str:
-        return f"{url}?{urlencode({**(filters or {}), 'PageSize': size, 'Page': page_number})}"
-
-    return {
-        key: list(items),
-        "meta": {
-            "page": number,
-            "page_size": size,
-            "first_page_url": link(0),
-            "previous_page_url": link(number - 1) if number else None,
-            "url": link(number),
-            "next_page_url": link(number + 1) if more else None,
-            "key": key,
-        },
     }

@@ -10,6 +10,7 @@ from worker.errors import NotFoundError
 from worker.factors import Asked, rows, totp
 from worker.factors.rows import FactorRow
 from worker.factors.words import Config
+from worker.paging import Window
 from worker.services import Service
 from worker.wiring import Sendcode
 
@@ -43,13 +44,13 @@ def test_what_is_taken_out_comes_in_elsewhere(parts: Sendcode, service: Service)
         (r.identity, r.config, r.secret, r.verified) for r in read
     ]
     where = ACCOUNT, other.sid, first.where[2]
-    (there,) = parts.factors.list_factors(*where, limit=9)
+    (there,) = parts.factors.list_factors(*where, Window(9)).items
     assert there.status == "verified"
     ask = parts.factors.create_challenge
     code = first.code()
     assert ask(*where, Asked(there.sid), code).status == "pending"
     assert ask(*where, Asked(there.sid), first.code(1)).status == "approved"
-    (unproved,) = parts.factors.list_factors(ACCOUNT, other.sid, second.where[2], limit=9)
+    (unproved,) = parts.factors.list_factors(ACCOUNT, other.sid, second.where[2], Window(9)).items
     assert (unproved.status, unproved.config) == ("unverified", Config("sha1", 8, 60, 0))
 
 
@@ -58,7 +59,7 @@ def test_what_comes_in_is_unverified_unless_the_operator_says_so(
 ) -> None:
     """A row does not verify itself: without the operator's word it waits for a right code."""
     parts.factors.import_factors(ACCOUNT, service.sid, some("user-0001"))
-    (found,) = parts.factors.list_factors(ACCOUNT, service.sid, "user-0001", limit=9)
+    (found,) = parts.factors.list_factors(ACCOUNT, service.sid, "user-0001", Window(9)).items
     assert found.status == "unverified"
 
 

@@ -25,6 +25,7 @@ from worker.errors import (
 )
 from worker.factors import Asked, Challenge, Change, Config, Enrolment, totp
 from worker.models import factors
+from worker.paging import Window
 from worker.services import Service
 from worker.settings import SAMPLE_KEY, Settings
 from worker.states import FactorRefusal
@@ -159,7 +160,7 @@ def test_an_unverified_factor_lapses(parts: Sendcode, app: App) -> None:
         app.verify(app.code())
     with pytest.raises(NotFoundError):
         parts.factors.enrolment(*app.where, app.sid)
-    assert parts.factors.list_factors(*app.where, limit=10) == []
+    assert parts.factors.list_factors(*app.where, Window(10)).items == []
 
 
 @pytest.mark.kills("secret-is-shown-for-good")
@@ -229,7 +230,7 @@ def test_a_hundred_factors_per_entity(parts: Sendcode, service: Service) -> None
     results = at_once(20, lambda _: make(ACCOUNT, service.sid, USER, Change("Phone")))
     assert sum(isinstance(r, Enrolment) for r in results) == 10
     assert count(parts, "factors") == 100
-    first = parts.factors.list_factors(ACCOUNT, service.sid, USER, limit=1)[0]
+    first = parts.factors.list_factors(ACCOUNT, service.sid, USER, Window(1)).items[0]
     parts.factors.delete_factor(ACCOUNT, service.sid, USER, first.sid)
     more: Callable[[], object] = lambda: make(ACCOUNT, service.sid, USER, Change("Phone"))  # noqa: E731
     assert refusal(more) is FactorRefusal.TOO_MANY_CREATIONS
@@ -354,7 +355,7 @@ def test_a_challenge_ends(parts: Sendcode, app: App) -> None:
     assert statuses == ["pending", "expired", "approved"]
     let_time_pass(parts, 240)
     assert refusal(lambda: app.answer(late, app.code(1))) is FactorRefusal.EXPIRED
-    found = parts.factors.list_challenges(*app.where, status="expired", limit=9)
+    found = parts.factors.list_challenges(*app.where, Window(9), status="expired").items
     assert {one.sid for one in found} == {late.sid, short.sid}
 
 
@@ -548,6 +549,6 @@ def test_purge(parts: Sendcode, service: Service, app: App) -> None:
     assert count(parts, "challenges") == 2
     let_time_pass(parts, 2 * 86_400)
     relay.purge()
-    assert [c.sid for c in parts.factors.list_challenges(*kept.where, limit=9)] == [new.sid]
-    assert [f.sid for f in parts.factors.list_factors(*kept.where, limit=9)] == [kept.sid]
+    assert [c.sid for c in parts.factors.list_challenges(*kept.where, Window(9)).items] == [new.sid]
+    assert [f.sid for f in parts.factors.list_factors(*kept.where, Window(9)).items] == [kept.sid]
     assert young.sid != kept.sid

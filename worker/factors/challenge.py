@@ -40,6 +40,7 @@ from worker.factors.words import (
     Entity,
 )
 from worker.models import challenges, factors, new_sid
+from worker.paging import Slice, Window, look
 from worker.states import FactorRefusal
 
 log = structlog.get_logger()
@@ -225,27 +226,31 @@ class Challenging(Base):
         account_sid: str,
         service_sid: str,
         identity: str,
+        window: Window,
         *,
         factor_sid: str | None = None,
         status: str | None = None,
         newest_first: bool = False,
-        limit: int,
-        offset: int = 0,
-    ) -> list[Challenge]:
+    ) -> Slice[Challenge]:
         """Challenges of the entity, oldest first unless asked otherwise.
 
         :raises NotFoundError: no such entity
         """
-        order = (_c.created_at.desc(), _c.sid.desc()) if newest_first else (_c.created_at, _c.sid)
-        statement = _LOOK.order_by(*order).limit(limit).offset(offset)
+        statement = _LOOK
         if factor_sid is not None:
             statement = statement.where(_c.factor_sid == factor_sid)
         if status is not None:
             statement = statement.where(_seen == status)
         with self._db.statement() as connection:
             entity = self._entity(connection, account_sid, service_sid, identity)
-            rows = connection.execute(statement.where(_c.entity_sid == entity.sid)).mappings()
-            return [_view(row, entity) for row in rows]
+            return look(
+                connection,
+                statement.where(_c.entity_sid == entity.sid),
+                _c.sid,
+                window,
+                lambda row: _view(row, entity),
+                newest_first=newest_first,
+            )
 
 
 def _find(connection: Connection, entity: Entity, sid: str) -> RowMapping:

@@ -35,12 +35,13 @@ from worker.factors.words import (
     Entity,
     Factor,
 )
-from worker.models import challenges, entities, factors, new_sid
+from worker.models import challenges, factors, new_sid
+from worker.paging import Slice, Window, look
 from worker.states import FactorRefusal
 
 log = structlog.get_logger()
 
-_e, _f = entities.c, factors.c
+_f = factors.c
 _HOW_MANY = select(func.count()).where(_f.entity_sid == bindparam("entity"), LASTS)
 # One statement takes a guess and decides: of any number at once five are compared and one
 # verifies, and its step is used up.
@@ -142,17 +143,16 @@ class Enrolling(Base):
             return factor_view(self._factor(connection, entity, sid), entity)
 
     def list_factors(
-        self, account_sid: str, service_sid: str, identity: str, *, limit: int, offset: int = 0
-    ) -> list[Factor]:
+        self, account_sid: str, service_sid: str, identity: str, window: Window
+    ) -> Slice[Factor]:
         """Factors of the entity, oldest first.
 
         :raises NotFoundError: no such entity
         """
-        statement = select(factors).order_by(_f.created_at, _f.sid).limit(limit).offset(offset)
         with self._db.statement() as connection:
             entity = self._entity(connection, account_sid, service_sid, identity)
-            rows = connection.execute(statement.where(_f.entity_sid == entity.sid, LASTS))
-            return [factor_view(row, entity) for row in rows.mappings()]
+            statement = select(factors).where(_f.entity_sid == entity.sid, LASTS)
+            return look(connection, statement, _f.sid, window, lambda row: factor_view(row, entity))
 
     def update_factor(
         self,

@@ -7,6 +7,7 @@ from worker.factor_outbox import FactorEvent
 from worker.factors.base import LASTS, Base, entity_view
 from worker.factors.words import Entity
 from worker.models import backup_codes, backup_sets, challenges, entities, factors
+from worker.paging import Slice, Window, look
 from worker.states import FactorRefusal
 
 _e = entities.c
@@ -33,23 +34,15 @@ class Entities(Base):
         with self._db.statement() as connection:
             return self._entity(connection, account_sid, service_sid, identity)
 
-    def list_entities(
-        self, account_sid: str, service_sid: str, *, limit: int, offset: int = 0
-    ) -> list[Entity]:
+    def list_entities(self, account_sid: str, service_sid: str, window: Window) -> Slice[Entity]:
         """Entities of the service, oldest first.
 
         :raises NotFoundError: no such service
         """
-        statement = (
-            select(entities)
-            .where(_e.service_sid == service_sid)
-            .order_by(_e.created_at, _e.sid)
-            .limit(limit)
-            .offset(offset)
-        )
+        statement = select(entities).where(_e.service_sid == service_sid)
         with self._db.statement() as connection:
             self._service(connection, account_sid, service_sid)
-            return [entity_view(row) for row in connection.execute(statement).mappings()]
+            return look(connection, statement, _e.sid, window, entity_view)
 
     def delete_entity(self, account_sid: str, service_sid: str, identity: str) -> None:
         """Delete the entity with its factors, challenges and backup codes.
