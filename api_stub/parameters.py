@@ -14,7 +14,7 @@ MAX_BODY = 64 * 1024
 MAX_VALUE = 4096
 MAX_FIELDS = 100
 # Lists come as one name given several times.
-REPEATABLE = frozenset({"Details.Fields", "EventTypes"})
+REPEATABLE = frozenset({"Details.Fields", "EventTypes", "Passkeys.RelyingParty.Origins"})
 
 
 class Parameters:

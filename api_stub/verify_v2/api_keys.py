@@ -34,7 +34,7 @@ def _shape(key: ApiKey, base_url: str) -> dict[str, Any]:
 @router.post(
     "/ApiKeys",
     status_code=201,
-    openapi_extra=form(API_KEY, required=["FriendlyName", "Scopes"], closed=True),
+    openapi_extra=form(API_KEY, required=["FriendlyName", "Scopes"]),
 )
 async def create(request: Request, account: Admin, given: Given) -> JSONResponse:
     """Make a key. Its secret is in this answer and in no other."""

@@ -39,6 +39,7 @@ async def check(
     request: Request, account: Checker, service_sid: ServiceSid, identity: Identity, given: Given
 ) -> JSONResponse:
     """A wrong code answers 200 too: `valid` is false and `status` is `pending`."""
+    given.only(*BACKUP_CHECK)
     checked = await run_in_threadpool(
         room(request).check_backup_code, account, service_sid, identity, given.required("Code")
     )

@@ -40,6 +40,7 @@ async def create(
     request: Request, account: Checker, service_sid: ServiceSid, identity: Identity, given: Given
 ) -> JSONResponse:
     """A wrong `AuthPayload` answers 201 too, and the challenge stays `pending`."""
+    given.only(*CHALLENGE)
     asked = Asked(
         factor_sid=_factor_sid(given, given.required("FactorSid")),
         expires_at=moment(given, "ExpirationDate"),
@@ -114,6 +115,7 @@ async def answer(
     given: Given,
 ) -> JSONResponse:
     """A wrong `AuthPayload` answers 200 too, and the challenge stays `pending`."""
+    given.only(*ANSWER)
     found = await run_in_threadpool(
         room(request).answer_challenge,
         account,

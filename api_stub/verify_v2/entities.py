@@ -16,6 +16,7 @@ router = APIRouter(prefix="/v2/Services/{service_sid}/Entities", tags=["Entities
 async def create(
     request: Request, account: Starter, service_sid: ServiceSid, given: Given
 ) -> JSONResponse:
+    given.only(*ENTITY)
     identity = given.required("Identity")
     made = await run_in_threadpool(room(request).create_entity, account, service_sid, identity)
     return JSONResponse(factor_shapes.entity(made, base_of(request)), 201)

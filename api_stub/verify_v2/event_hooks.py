@@ -38,9 +38,7 @@ def _shape(found: Hook, base_url: str) -> dict[str, Any]:
     }
 
 
-@router.post(
-    "/EventHooks", status_code=201, openapi_extra=form(_NEW, required=list(_NEW), closed=True)
-)
+@router.post("/EventHooks", status_code=201, openapi_extra=form(_NEW, required=list(_NEW)))
 async def create(
     request: Request, account: Admin, service_sid: ServiceSid, given: Given
 ) -> JSONResponse:
@@ -80,7 +78,7 @@ async def fetch(
     return JSONResponse(_shape(found, base_of(request)))
 
 
-@router.post("/EventHooks/{sid}", openapi_extra=form(HOOK, closed=True))
+@router.post("/EventHooks/{sid}", openapi_extra=form(HOOK))
 async def update(
     request: Request, account: Admin, service_sid: ServiceSid, sid: HookSid, given: Given
 ) -> JSONResponse:

@@ -53,6 +53,7 @@ async def create(
     request: Request, account: Starter, service_sid: ServiceSid, identity: Identity, given: Given
 ) -> JSONResponse:
     """The answer alone has the secret."""
+    given.only(*FACTOR)
     _refuse_other_types(given)
     given.required("FriendlyName")
     made = await run_in_threadpool(
@@ -106,6 +107,7 @@ async def update(
     """A wrong `AuthPayload` answers 200 too, and the factor stays `unverified`. What else is given
     is a change, which takes the scope `admin`.
     """
+    given.only(*FACTOR_CHANGE)
     wanted = change(given)
     if wanted != Change():
         await may_administer(request)

@@ -35,9 +35,7 @@ def _shape(found: Configuration, base_url: str) -> dict[str, Any]:
 @router.post(
     "/MessagingConfigurations",
     status_code=201,
-    openapi_extra=form(
-        MESSAGING_CONFIGURATION, required=list(MESSAGING_CONFIGURATION), closed=True
-    ),
+    openapi_extra=form(MESSAGING_CONFIGURATION, required=list(MESSAGING_CONFIGURATION)),
 )
 async def create(
     request: Request, account: Admin, service_sid: ServiceSid, given: Given
@@ -79,7 +77,7 @@ async def fetch(
 
 @router.post(
     "/MessagingConfigurations/{country}",
-    openapi_extra=form(_SENDER, required=list(_SENDER), closed=True),
+    openapi_extra=form(_SENDER, required=list(_SENDER)),
 )
 async def update(
     request: Request, account: Admin, service_sid: ServiceSid, country: str, given: Given

@@ -23,6 +23,11 @@ _TO: dict[str, Any] = {
 _FLAG: dict[str, Any] = {"type": "boolean"}
 
 
+def _ignored(*names: str) -> dict[str, Any]:
+    """Parameters of Twilio's that are taken, so that its SDKs may send them, and change nothing."""
+    return {name: {"type": "string", "description": "ignored"} for name in names}
+
+
 def _number(low: int, high: int) -> dict[str, Any]:
     return {"type": "integer", "minimum": low, "maximum": high}
 
@@ -50,6 +55,13 @@ SERVICE: dict[str, Any] = {
     "Fallback": TEXT
     | {"description": "what follows a text that does not arrive, such as `call:30`; ours"},
     "WebOrigin": TEXT | {"description": "host of the origin-bound last line; ours"},
+    **_ignored(
+        *("Push.IncludeDate", "Push.ApnCredentialSid", "Push.FcmCredentialSid"),
+        *("Whatsapp.MsgServiceSid", "Whatsapp.From", "VerifyEventSubscriptionEnabled"),
+        *("Passkeys.RelyingParty.Id", "Passkeys.RelyingParty.Name"),
+        *("Passkeys.RelyingParty.Origins", "Passkeys.AuthenticatorAttachment"),
+        *("Passkeys.DiscoverableCredentials", "Passkeys.UserVerification"),
+    ),
 }
 START: dict[str, Any] = {
     "To": _TO,
@@ -63,6 +75,8 @@ START: dict[str, Any] = {
     "RateLimits": TEXT | {"description": 'JSON object of strings, `{"end_user_ip": "…"}`'},
     "SendDigits": {"type": "string", "pattern": "^[0-9#*wW]{1,32}$"},
     "TemplateSid": {"type": "string", "pattern": "^HJ[0-9a-f]{32}$"},
+    "TemplateCustomSubstitutions": TEXT | {"description": "a JSON object without names"},
+    **_ignored("RiskCheck", "Tags", "DeviceIp", "ChannelConfiguration", "EnableSnaClientToken"),
 }
 MESSAGING_CONFIGURATION: dict[str, Any] = {
     "Country": {
@@ -123,12 +137,14 @@ CHECK: dict[str, Any] = {
     "VerificationSid": {"type": "string", "pattern": "^VE[0-9a-f]{32}$"},
     "Amount": {"type": "string", "maxLength": 20},
     "Payee": {"type": "string", "maxLength": 40},
+    **_ignored("SnaClientToken"),
 }
 
 _CODE: dict[str, Any] = {"type": "string", "pattern": "^[0-9]{3,8}$"}
 _STRINGS: dict[str, Any] = {"type": "string", "maxLength": 1024, "description": "JSON, of strings"}
 IDENTITY = "^[A-Za-z0-9-]{8,64}$"
 ENTITY: dict[str, Any] = {"Identity": {"type": "string", "pattern": IDENTITY}}
+_PUSH = ("Config.SdkVersion", "Config.NotificationPlatform", "Config.NotificationToken")
 FACTOR_CHANGE: dict[str, Any] = {
     "AuthPayload": _CODE | {"description": "the app's code, which verifies the factor"},
     "FriendlyName": {"type": "string", "maxLength": 64, "description": "the account in the app"},
@@ -136,12 +152,14 @@ FACTOR_CHANGE: dict[str, Any] = {
     "Config.TimeStep": _number(20, 60),
     "Config.CodeLength": _number(3, 8),
     "Config.Skew": _number(0, 2),
+    **_ignored(*_PUSH),
 }
 FACTOR: dict[str, Any] = {
     "FactorType": {"type": "string", "enum": ["totp"]},
     **{name: value for name, value in FACTOR_CHANGE.items() if name != "AuthPayload"},
     "Binding.Secret": TEXT | {"description": "Base32; one is made where it is absent"},
     "Metadata": _STRINGS,
+    **_ignored("Binding.Alg", "Binding.PublicKey", "Config.AppId"),
 }
 CHALLENGE: dict[str, Any] = {
     "FactorSid": {"type": "string", "pattern": "^YF[0-9a-f]{32}$"},
@@ -164,17 +182,15 @@ def form(
     properties: Mapping[str, Any],
     required: Sequence[str] = (),
     *,
-    closed: bool = False,
     one_of_these: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A request body of these parameters, as a form or as JSON.
+    """A request body of these parameters, as a form or as JSON. One of another name is refused.
 
-    :param closed: a parameter of another name is refused; else it is ignored
     :param one_of_these: at least one of these has to be there
     """
-    rest: dict[str, Any] = {"required": list(required)} if required else {}
-    if closed:
-        rest["additionalProperties"] = False
+    rest: dict[str, Any] = {"additionalProperties": False}
+    if required:
+        rest["required"] = list(required)
     if one_of_these:
         rest["anyOf"] = [{"required": [name]} for name in one_of_these]
     filled = {*required, *one_of_these}

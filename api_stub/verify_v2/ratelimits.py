@@ -65,7 +65,7 @@ def _values(given: Parameters) -> dict[str, int]:
 @router.post(
     "/RateLimits",
     status_code=201,
-    openapi_extra=form(RATE_LIMIT, required=["UniqueName"], closed=True),
+    openapi_extra=form(RATE_LIMIT, required=["UniqueName"]),
 )
 async def create(
     request: Request, account: Admin, service_sid: ServiceSid, given: Given
@@ -106,7 +106,7 @@ async def fetch(
     return JSONResponse(_shape(found, base_of(request)))
 
 
-@router.post("/RateLimits/{sid}", openapi_extra=form(_DESCRIPTION, closed=True))
+@router.post("/RateLimits/{sid}", openapi_extra=form(_DESCRIPTION))
 async def update(
     request: Request, account: Admin, service_sid: ServiceSid, sid: LimitSid, given: Given
 ) -> JSONResponse:
@@ -128,9 +128,7 @@ async def delete(
     return Response(status_code=204)
 
 
-@router.post(
-    _BUCKETS, status_code=201, openapi_extra=form(BUCKET, required=list(BUCKET), closed=True)
-)
+@router.post(_BUCKETS, status_code=201, openapi_extra=form(BUCKET, required=list(BUCKET)))
 async def add_bucket(
     request: Request, account: Admin, service_sid: ServiceSid, limit_sid: LimitSid, given: Given
 ) -> JSONResponse:
@@ -173,7 +171,7 @@ async def fetch_bucket(
     return JSONResponse(_bucket(found, base_of(request)))
 
 
-@router.post(f"{_BUCKETS}/{{sid}}", openapi_extra=form(BUCKET, closed=True))
+@router.post(f"{_BUCKETS}/{{sid}}", openapi_extra=form(BUCKET))
 async def change_bucket(
     request: Request,
     account: Admin,

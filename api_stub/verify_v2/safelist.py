@@ -25,7 +25,7 @@ def _shape(found: SafeNumber, base_url: str) -> dict[str, Any]:
 @router.post(
     "/Numbers",
     status_code=201,
-    openapi_extra=form(SAFE_NUMBER, required=["PhoneNumber"], closed=True),
+    openapi_extra=form(SAFE_NUMBER, required=["PhoneNumber"]),
 )
 async def add(request: Request, account: Admin, given: Given) -> JSONResponse:
     given.only("PhoneNumber")

@@ -73,6 +73,7 @@ def _issuer(name: str | None) -> str | None:
 
 @router.post("/Services", status_code=201, openapi_extra=form(SERVICE, required=["FriendlyName"]))
 async def create(request: Request, account: Admin, given: Given) -> JSONResponse:
+    given.only(*SERVICE)
     name = given.required("FriendlyName")
     made = await run_in_threadpool(
         parts_of(request).services.create,
@@ -107,6 +108,7 @@ async def fetch(request: Request, account: Reader, sid: ServiceSid) -> JSONRespo
 
 @router.post("/Services/{sid}", openapi_extra=form(SERVICE))
 async def update(request: Request, account: Admin, sid: ServiceSid, given: Given) -> JSONResponse:
+    given.only(*SERVICE)
     settings = _settings(given)
     if given.given("FriendlyName"):
         settings["friendly_name"] = given.required("FriendlyName")

@@ -56,7 +56,7 @@ async def page(request: Request, account: Reader) -> JSONResponse:
 @router.post(
     "/Templates",
     status_code=201,
-    openapi_extra=form(TEMPLATE, required=["FriendlyName", "Text"], closed=True),
+    openapi_extra=form(TEMPLATE, required=["FriendlyName", "Text"]),
 )
 async def create(request: Request, account: Admin, given: Given) -> JSONResponse:
     """Write a template. Ours: with Twilio they come out of its console."""
@@ -75,9 +75,7 @@ async def fetch(request: Request, account: Reader, sid: TemplateSid) -> JSONResp
     return JSONResponse(_shape(found))
 
 
-@router.post(
-    "/Templates/{sid}", openapi_extra=form(TEMPLATE_TEXT, required=["Locale", "Text"], closed=True)
-)
+@router.post("/Templates/{sid}", openapi_extra=form(TEMPLATE_TEXT, required=["Locale", "Text"]))
 async def translate(
     request: Request, account: Admin, sid: TemplateSid, given: Given
 ) -> JSONResponse:

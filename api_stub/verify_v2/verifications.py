@@ -115,6 +115,7 @@ def _template(given: Parameters, channel: Channel) -> str | None:
 async def start(
     request: Request, account: Starter, service_sid: ServiceSid, given: Given
 ) -> JSONResponse:
+    given.only(*START, *_UNSUPPORTED)
     for name, (status, code, message) in _UNSUPPORTED.items():
         if given.given(name):
             raise ApiError(status, code, message)
@@ -163,6 +164,7 @@ async def fetch(
 async def end(
     request: Request, account: Checker, service_sid: ServiceSid, sid: VerificationKey, given: Given
 ) -> JSONResponse:
+    given.only(*STATUS)
     status = given.required("Status").lower()
     if status not in ("canceled", "approved"):
         raise invalid("Status", "must be canceled or approved")
@@ -184,6 +186,7 @@ async def end(
 async def check(
     request: Request, account: Checker, service_sid: ServiceSid, given: Given
 ) -> JSONResponse:
+    given.only(*CHECK)
     to, sid = given.text("To"), given.text("VerificationSid")
     if not to and not sid:
         raise ApiError(400, 60221, "Name the verification: To or VerificationSid is required")

@@ -53,9 +53,7 @@ def _shape(found: FactorWebhook, base_url: str) -> dict[str, Any]:
     }
 
 
-@router.post(
-    "/Webhooks", status_code=201, openapi_extra=form(WEBHOOK, required=_REQUIRED, closed=True)
-)
+@router.post("/Webhooks", status_code=201, openapi_extra=form(WEBHOOK, required=_REQUIRED))
 async def create(
     request: Request, account: Admin, service_sid: ServiceSid, given: Given
 ) -> JSONResponse:
@@ -93,7 +91,7 @@ async def fetch(
     return JSONResponse(_shape(found, base_of(request)))
 
 
-@router.post("/Webhooks/{sid}", openapi_extra=form(WEBHOOK, closed=True))
+@router.post("/Webhooks/{sid}", openapi_extra=form(WEBHOOK))
 async def update(
     request: Request, account: Admin, service_sid: ServiceSid, sid: WebhookSid, given: Given
 ) -> JSONResponse:

@@ -60,8 +60,8 @@ BODIES = (
         "&".join(f"a{n}=1" for n in range(101)),
         *(400, 20001, "The body has more than 100 parameters"),
     ),
-    start("64 KiB", b"Channel=sms&P=" + b"x" * 65_522, *parameter("To", "is required")),
-    start("a byte more", b"Channel=sms&P=" + b"x" * 65_523, *TOO_LARGE),
+    start("64 KiB", b"Channel=sms&Tags=" + b"x" * 65_519, *parameter("To", "is required")),
+    start("a byte more", b"Channel=sms&Tags=" + b"x" * 65_520, *TOO_LARGE),
     start("a megabyte", b"x" * 1_000_000, *TOO_LARGE),
     check("a megabyte of a check", b"x" * 1_000_000, *TOO_LARGE),
 )

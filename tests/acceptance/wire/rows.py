@@ -4,6 +4,8 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any
 
+from api_stub.verify_v2.openapi import START
+
 FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
 JSON = (("Content-Type", "application/json"),)
 GOOD = "+13605550123"  # never sent to: every request that names it is refused
@@ -74,6 +76,8 @@ ASKED_WHO: dict[str, Any] = {"answers": {"www-authenticate": 'Basic realm="sendc
 NO_METHOD = (405, 20004, "Method not allowed")
 NAMELESS = (400, 60221, "Name the verification: To or VerificationSid is required")
 NO_CHECK = missing("/Services/{VA}/VerificationCheck")
+_OF_A_START = ", ".join((*START, "CustomMessage"))
+UNKNOWN_NAME = (400, 20001, f"Unknown parameters: there are {_OF_A_START}")
 UNKNOWN: dict[str, Any] = {"details": {"reason": "unknown", "attempts_remaining": 0}}
 BAD_KEY = parameter("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
 

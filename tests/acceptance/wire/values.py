@@ -14,6 +14,7 @@ from tests.acceptance.wire.rows import (
     TO_START,
     TWICE,
     UNKNOWN,
+    UNKNOWN_NAME,
     ZEROS,
     check,
     key,
@@ -30,6 +31,8 @@ STARTS = (
     ),
     start("broken UTF-8", b"To=%FF&Channel=sms", *parameter("To", ONLY_PLUS)),
     start("raw broken UTF-8", b"To=\xff&Channel=sms", *parameter("To", ONLY_PLUS)),
+    start("unknown name", f"{TO_START}&Chanel=call", *UNKNOWN_NAME),
+    start("unknown name in JSON", AS_JSON.replace("To", "too"), *UNKNOWN_NAME, headers=JSON),
     start("NUL", TO_START + "%00", *parameter("Channel", ODD)),
     start("long value", TO_START + "x" * 4_094, *parameter("Channel", ODD)),
     start(
