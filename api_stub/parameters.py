@@ -124,18 +124,36 @@ async def parameters(request: Request) -> Parameters:
         return Parameters(_json_object(await request.body()))
     if kind not in ("", "application/x-www-form-urlencoded"):
         raise ApiError(415, 20015, "Send application/x-www-form-urlencoded or application/json")
-    return Parameters(_once(_form(await request.body())))
-
-
-def _form(body: bytes) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(body.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
-    except ValueError:
-        raise ApiError(400, 20001, f"The body has more than {MAX_FIELDS} parameters") from None
+    return Parameters(_once(_read("body", await request.body())))
 
 
 def query(request: Request) -> Parameters:
-    return Parameters(_once(request.query_params.multi_items()))
+    """The query's parameters.
+
+    :raises ApiError: not UTF-8, or a name given twice
+    """
+    return Parameters(_once(_read("query", request.scope["query_string"])))
+
+
+def pairs(raw: bytes) -> list[tuple[str, str]]:
+    """What a form or a query holds, by name.
+
+    :raises UnicodeDecodeError: as it is, or percent-decoded, it is not UTF-8
+    :raises ValueError: more than `MAX_FIELDS`
+    """
+    return parse_qsl(
+        raw.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
+    )
+
+
+def _read(what: str, raw: bytes) -> list[tuple[str, str]]:
+    try:
+        return pairs(raw)
+    except UnicodeDecodeError:
+        raise ApiError(400, 20001, f"The {what} is not UTF-8") from None
+    except ValueError:
+        message = f"The {what} has more than {MAX_FIELDS} parameters"
+        raise ApiError(400, 20001, message) from None
 
 
 def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,15 +7,13 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 
 from api_stub.authy_v1.access import IN_QUERY
 from api_stub.authy_v1.errors import GENERAL, INVALID_ENCODING, INVALID_REQUEST, AuthyError
-from api_stub.parameters import MAX_VALUE, is_plain
+from api_stub.parameters import MAX_VALUE, is_plain, pairs
 
-MAX_FIELDS = 100
 _NAME = re.compile(r"[A-Za-z_\[\]]{1,64}", re.ASCII)  # a caller's own may hold anything
 
 
@@ -85,7 +83,7 @@ async def parameters(request: Request) -> Parameters:
     :raises AuthyError: a body that is no form and no JSON object, or a name given twice
     """
     values: dict[str, Any] = {}
-    for name, value in request.query_params.multi_items():
+    for name, value in _pairs(request.scope["query_string"]):
         if name != IN_QUERY:
             _put(values, name, value)
     for name, value in _body(request, await request.body()):
@@ -102,16 +100,20 @@ def _body(request: Request, body: bytes) -> list[tuple[str, Any]]:
         return []
     if kind not in ("", "application/json", "application/x-www-form-urlencoded"):
         raise AuthyError(400, INVALID_REQUEST, "Send a form or JSON")
+    return _flat(_json_object(body)) if kind == "application/json" else _pairs(body)
+
+
+def _pairs(raw: bytes) -> list[tuple[str, str]]:
     try:
-        text = body.decode()
+        return pairs(raw)
     except UnicodeDecodeError:
-        raise AuthyError(400, INVALID_ENCODING, "The body is not UTF-8") from None
-    if kind == "application/json":
-        return _flat(_json_object(text))
-    try:
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        raise _not_utf8() from None
     except ValueError:
         raise AuthyError(400, INVALID_REQUEST, "Too many parameters") from None
+
+
+def _not_utf8() -> AuthyError:
+    return AuthyError(400, INVALID_ENCODING, "The parameters are not UTF-8")
 
 
 def _flat(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -124,9 +126,11 @@ def _flat(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return found
 
 
-def _json_object(text: str) -> dict[str, Any]:
+def _json_object(body: bytes) -> dict[str, Any]:
     try:
-        values = json.loads(text, object_pairs_hook=_once)
+        values = json.loads(body.decode(), object_pairs_hook=_once)
+    except UnicodeDecodeError:
+        raise _not_utf8() from None
     except (ValueError, RecursionError):
         raise AuthyError(400, INVALID_REQUEST, "The body is not valid JSON") from None
     if not isinstance(values, dict):

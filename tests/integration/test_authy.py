@@ -734,6 +734,15 @@ def test_every_way_to_send_a_parameter(client: TestClient, parts: Sendcode) -> N
     assert client.request("GET", path, json={}).json()["ignored"]
 
 
+def test_what_is_no_text_is_refused(client: TestClient, unchanged: Callable[[], None]) -> None:
+    """Bytes that are not UTF-8, as they are or escaped, in a body or a query, are 400."""
+    unchanged()
+    path, kind = "/protected/json/users/new", {"Content-Type": "application/x-www-form-urlencoded"}
+    for body in (b"user[email]=\xff", b"user[email]=%FF", b"user%FF=1"):
+        refused(client.post(path, content=body, headers=kind), 400, 60005)
+    refused(client.post(f"{path}?user%5Bemail%5D=%FF"), 400, 60005)
+
+
 def test_bad_bodies(client: TestClient, unchanged: Callable[[], None]) -> None:
     """Large bodies, other kinds, wrong types, repeated names and other methods are refused in
     Authy's shape; unknown names do not count."""

@@ -98,3 +98,4 @@ def test_a_list_that_cannot_be_asked_for(parts: Sendcode, make: Make) -> None:
     for bad in ("PageSize=0", "PageSize=1001", "PageToken=x", "PageToken=PA%00", "Page=x"):
         refused(client.get(f"{url}?{bad}"), 400, code)
     refused(client.get(f"{url}?Colour=red"), 400, 20001)
+    refused(client.get(f"{url}?PageToken=%FF"), 400, 20001)

@@ -83,3 +83,15 @@ def test_what_twilio_has_is_taken(parts: Sendcode, app: App) -> None:
             assert answer.status_code in (200, 201), (path, name, answer.text)
     origins: dict[str, Any] = {"Passkeys.RelyingParty.Origins": ["https://a.example", "b"]}
     assert client.post(f"/v2/Services/{app.where[1]}", data=origins).status_code == 200
+
+
+def test_a_form_is_utf_8(parts: Sendcode) -> None:
+    """A letter of any script is itself, escaped or not; what is no letter is refused."""
+    client, kind = door(parts), {"Content-Type": "application/x-www-form-urlencoded"}
+    for given in ("Café".encode(), b"Caf%C3%A9"):
+        made = client.post("/v2/Services", content=b"FriendlyName=" + given, headers=kind)
+        assert made.json()["friendly_name"] == "Café"
+    for given in (b"Caf\xe9", b"Caf%E9", b"Caf\xc3"):
+        bad = client.post("/v2/Services", content=b"FriendlyName=" + given, headers=kind)
+        refused(bad, 400, 20001)
+    assert count(parts, "services") == 2

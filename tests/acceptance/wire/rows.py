@@ -68,6 +68,7 @@ TWICE = "is given more than once"
 FOUR_TO_TEN = "must be 4 to 10 digits, sent as a string"
 NAME = "may hold letters, digits, spaces and . , ' - & _ ( ) + ! only"
 NO_JSON = (400, 20001, "The body is not valid JSON")
+NO_UTF8 = (400, 20001, "The body is not UTF-8")
 NO_OBJECT = (400, 20001, "The body must be a JSON object")
 WRONG_KIND = (415, 20015, "Send application/x-www-form-urlencoded or application/json")
 TOO_LARGE = (413, 20001, "The body is larger than 65536 bytes")
