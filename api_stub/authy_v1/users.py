@@ -26,6 +26,7 @@ from worker.wiring import Sendcode
 
 router = APIRouter(prefix="/protected/json/users", include_in_schema=False)
 
+ACTIVITIES = ("password_reset", "banned", "unbanned", "cookie_login")
 QR_SIZES = range(64, 1025)
 QR_SIZE = 300
 NO_STORE = {"Cache-Control": "no-store"}
@@ -83,6 +84,15 @@ async def remove(request: Request, app: Caller, authy_id: str) -> JSONResponse:
 
     await run_in_threadpool(act, parts_of(request))
     return JSONResponse({"message": "User removed from application", "success": True})
+
+
+@router.post("/{authy_id}/register_activity")
+async def activity(request: Request, app: Caller, authy_id: str, given: Given) -> JSONResponse:
+    """Checked, answered and forgotten: nothing here is decided by what a user did elsewhere."""
+    if given.required("type") not in ACTIVITIES:
+        raise given.refusal("type", f"must be one of {', '.join(ACTIVITIES)}")
+    await run_in_threadpool(parts_of(request).authy_users.find, app.service_sid, authy_id)
+    return JSONResponse({"message": "Activity was created.", "success": True})
 
 
 @router.post("/{authy_id}/secret")

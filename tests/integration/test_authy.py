@@ -233,6 +233,22 @@ def test_every_client_can_delete(parts: Sendcode, client: TestClient, path: str)
     assert new_user(client) != user
 
 
+def test_an_activity_is_taken(
+    client: TestClient, other: TestClient, unchanged: Callable[[], None]
+) -> None:
+    """What a user did elsewhere is checked and answered as Authy does, and changes nothing."""
+    user = new_user(client)
+    unchanged()
+    path = f"/protected/json/users/{user}/register_activity"
+    given = {"type": "banned", "data": {"reason": "x"}, "user_ip": "192.0.2.1"}
+    answer = client.post(path, json=given)
+    assert answer.json() == {"message": "Activity was created.", "success": True}
+    for bad in ({}, {"type": "x"}, {"type": ["banned"]}):
+        refused(client.post(path, json=bad), 400, 60000)
+    refused(other.post(path, json=given), 404, 60026)
+    unchanged()
+
+
 # Tokens
 
 

@@ -163,6 +163,7 @@ AUTHY = {
     ("POST", f"{PROTECTED}/users/{{authy_id}}/remove"),
     ("POST", f"{PROTECTED}/users/delete/{{authy_id}}"),
     ("POST", f"{PROTECTED}/users/{{authy_id}}/secret"),
+    ("POST", f"{PROTECTED}/users/{{authy_id}}/register_activity"),
     ("GET", f"{PROTECTED}/sms/{{authy_id}}"),
     ("GET", f"{PROTECTED}/call/{{authy_id}}"),
     ("GET", f"{PROTECTED}/verify/{{token}}/{{authy_id}}"),
