@@ -41,7 +41,7 @@ def _asked(*names: str) -> dict[str, Any]:
 
 
 _BACK = asking({"minutes": {"type": "integer", "minimum": 1, "maximum": LONGEST}})
-_SEARCH = form(_asked("number", *FILTERS) | _PAGE, ("number",), closed=True)
+_SEARCH = form(_asked("number", *FILTERS) | _PAGE, ("number",))
 
 
 @router.get("/queues")
