@@ -20,6 +20,7 @@ KEPT = 365 * 86_400_000  # ms
 MOST_REASON = 200  # characters
 UNASKED = "none was asked for"  # the reason of what takes none
 _a = audit.c
+_SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}", re.ASCII)
 _NUMBER = re.compile(r"\+?\d(?:[\s().\-/]?\d){6,}")  # what may be somebody's phone number
 
 
@@ -111,6 +112,23 @@ def write_down(
             after=after,
         )
     )
+
+
+def configured(
+    connection: Connection, by: Operator | None, action: str, target: str, **after: Any
+) -> None:
+    """Add the entry of a change for which no reason is asked; none where nobody is named.
+
+    :param after: what was set, whose texts lose what may be numbers
+    """
+    if by is not None:
+        shown = {name: _plain(value) for name, value in after.items()}
+        write_down(connection, by, action, target, UNASKED, after=shown or None)
+
+
+def _plain(value: Any) -> Any:
+    text = isinstance(value, str) and not _SID.fullmatch(value)
+    return without_numbers(value) if text else value
 
 
 def clean_reason(text: str) -> str:

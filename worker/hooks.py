@@ -4,9 +4,11 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, RowMapping, delete, insert, select, update
 
+from worker.audit import Operator, configured
 from worker.codes import Keyring
 from worker.db import Database, now_ms
 from worker.door_tables import event_hooks
@@ -49,10 +51,16 @@ class Hooks:
         self._schemes = schemes
 
     def create(
-        self, account_sid: str, service_sid: str, url: str, wanted: Iterable[str]
+        self,
+        account_sid: str,
+        service_sid: str,
+        url: str,
+        wanted: Iterable[str],
+        by: Operator | None = None,
     ) -> tuple[Hook, str]:
         """Make a hook; it and its secret, which is kept sealed and shown this once.
 
+        :param by: who makes it, for the audit log
         :raises InvalidParameterError: a value cannot be used
         :raises TooManyError: the service has as many as it may
         """
@@ -74,8 +82,9 @@ class Hooks:
         with self._db.begin() as connection:
             require_service(connection, account_sid, service_sid, lock=True)
             refuse_more(connection, _h.service_sid == service_sid, MAX_HOOKS, "event hook")
-            row = connection.execute(statement.returning(event_hooks)).mappings().one()
-        return _hook(row), secret
+            made = _hook(connection.execute(statement.returning(event_hooks)).mappings().one())
+            configured(connection, by, "webhook.create", sid, **_of(made))
+        return made, secret
 
     def page(self, account_sid: str, service_sid: str, window: Window) -> Slice[Hook]:
         """Oldest first."""
@@ -89,9 +98,18 @@ class Hooks:
         with self._db.statement() as connection:
             return _found(connection.execute(statement).mappings().one_or_none())
 
-    def update(self, account_sid: str, service_sid: str, sid: str, **values: Any) -> Hook:
+    def update(
+        self,
+        account_sid: str,
+        service_sid: str,
+        sid: str,
+        *,
+        by: Operator | None = None,
+        **values: Any,
+    ) -> Hook:
         """Change `url`, `events` or `enabled`. A hook that is enabled again is tried at once.
 
+        :param by: who changes it, for the audit log
         :raises InvalidParameterError: a value cannot be used
         """
         statement = (
@@ -100,15 +118,23 @@ class Hooks:
             .values(updated_at=now_ms(), failures=0, paused_until=0, **self._checked(values))
             .returning(event_hooks)
         )
-        with self._db.statement() as connection:
-            return _found(connection.execute(statement).mappings().one_or_none())
+        with self._db.begin() as connection:
+            made = _found(connection.execute(statement).mappings().one_or_none())
+            configured(connection, by, "webhook.update", sid, **_of(made))
+        return made
 
-    def delete(self, account_sid: str, service_sid: str, sid: str) -> None:
-        """Remove a hook, and what it was still to be told."""
+    def delete(
+        self, account_sid: str, service_sid: str, sid: str, by: Operator | None = None
+    ) -> None:
+        """Remove a hook, and what it was still to be told.
+
+        :param by: who removes it, for the audit log
+        """
         statement = delete(event_hooks).where(*_is(account_sid, service_sid, sid))
-        with self._db.statement() as connection:
+        with self._db.begin() as connection:
             if not connection.execute(statement).rowcount:
                 raise NotFoundError("event hook")
+            configured(connection, by, "webhook.delete", sid, service=service_sid)
 
     def reseal(self) -> int:
         """Seal every secret that an older key sealed with the present one; how many.
@@ -149,6 +175,12 @@ def _found(row: RowMapping | None) -> Hook:
     if row is None:
         raise NotFoundError("event hook")
     return _hook(row)
+
+
+def _of(hook: Hook) -> dict[str, Any]:
+    """What the audit log says of it; the rest of an address may be a secret."""
+    host = urlsplit(hook.url).hostname
+    return {"service": hook.service_sid, "host": host, "enabled": hook.enabled}
 
 
 def _hook(row: RowMapping) -> Hook:

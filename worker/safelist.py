@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, delete, select
 
 from worker import phone
+from worker.audit import Operator, configured
 from worker.codes import Keyring
 from worker.db import Database, now_ms
 from worker.door_tables import safe_numbers
@@ -28,8 +29,9 @@ class SafeList:
         self._db = db
         self._keyring = keyring
 
-    def add(self, account_sid: str, number: str) -> SafeNumber:
+    def add(self, account_sid: str, number: str, by: Operator | None = None) -> SafeNumber:
         """
+        :param by: who adds it, for the audit log
         :raises InvalidParameterError: not a number that can be reached
         :raises ConflictError: it is on the list
         """
@@ -50,6 +52,7 @@ class SafeList:
             made = connection.execute(statement.on_conflict_do_nothing().returning(_n.sid))
             if made.first() is None:
                 raise ConflictError("safe-listed number")
+            configured(connection, by, "safelist.add", phone.mask(e164), sid=sid)
         return SafeNumber(sid, e164)
 
     def fetch(self, account_sid: str, number: str) -> SafeNumber:
@@ -64,14 +67,17 @@ class SafeList:
             raise NotFoundError("safe-listed number")
         return SafeNumber(row["sid"], e164)
 
-    def remove(self, account_sid: str, number: str) -> None:
+    def remove(self, account_sid: str, number: str, by: Operator | None = None) -> None:
         """
+        :param by: who removes it, for the audit log
         :raises NotFoundError: it is not on the list
         """
-        statement = delete(safe_numbers).where(*self._is(account_sid, _parse(number)))
-        with self._db.statement() as connection:
+        e164 = _parse(number)
+        statement = delete(safe_numbers).where(*self._is(account_sid, e164))
+        with self._db.begin() as connection:
             if not connection.execute(statement).rowcount:
                 raise NotFoundError("safe-listed number")
+            configured(connection, by, "safelist.remove", phone.mask(e164))
 
     def reseal(self) -> int:
         """Seal and index every number that an older key did with the present one; how many.

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from worker.audit import Operator, configured
 from worker.db import Database, now_ms
 from worker.door_tables import templates
 from worker.errors import InvalidParameterError, NotFoundError
@@ -65,8 +66,11 @@ class Services:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def create(self, account_sid: str, friendly_name: str, **settings: Any) -> Service:
+    def create(
+        self, account_sid: str, friendly_name: str, *, by: Operator | None = None, **settings: Any
+    ) -> Service:
         """
+        :param by: who makes it, for the audit log
         :raises InvalidParameterError: a value is out of range
         """
         values = _DEFAULTS | settings | {"friendly_name": friendly_name}
@@ -83,11 +87,16 @@ class Services:
         )
         with self._db.begin() as connection:
             _require_template(connection, account_sid, values["default_template_sid"])
-            return _service(connection.execute(statement).mappings().one())
+            made = _service(connection.execute(statement).mappings().one())
+            configured(connection, by, "service.create", made.sid, name=friendly_name)
+        return made
 
-    def update(self, account_sid: str, sid: str, **settings: Any) -> Service:
+    def update(
+        self, account_sid: str, sid: str, *, by: Operator | None = None, **settings: Any
+    ) -> Service:
         """Change what is given; of `twilio_only` each name by itself.
 
+        :param by: who changes it, for the audit log
         :raises NotFoundError: no such service in the account
         :raises InvalidParameterError: a value is out of range
         """
@@ -101,6 +110,8 @@ class Services:
                 values["twilio_only"] = {**(before or {}), **kept}
             statement = update(services).where(*this).values(updated_at=now_ms(), **values)
             row = connection.execute(statement.returning(services)).mappings().one_or_none()
+            if row is not None:
+                configured(connection, by, "service.update", sid, **_plain(settings))
         return _found(row)
 
     def fetch(self, account_sid: str, sid: str) -> Service:
@@ -124,9 +135,10 @@ class Services:
         with self._db.statement() as connection:
             return look(connection, statement, services.c.sid, window, _service)
 
-    def delete(self, account_sid: str, sid: str) -> None:
+    def delete(self, account_sid: str, sid: str, by: Operator | None = None) -> None:
         """Remove a service that has no verification and no entity left.
 
+        :param by: who removes it, for the audit log
         :raises NotFoundError: no such service in the account
         :raises InvalidParameterError: it still has some
         """
@@ -135,8 +147,10 @@ class Services:
             services.c.sid == sid, services.c.account_sid == account_sid, unused
         )
         try:
-            with self._db.statement() as connection:
+            with self._db.begin() as connection:
                 gone = connection.execute(statement).rowcount
+                if gone:
+                    configured(connection, by, "service.delete", sid)
         except IntegrityError:  # entities, or a verification that was started at this moment
             gone = 0
         if not gone:
@@ -144,6 +158,12 @@ class Services:
             raise InvalidParameterError(
                 "Sid", "the service still has verifications or entities on record"
             )
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What was set, as the audit log can hold it: of what has parts, that it was set."""
+    plain = (str, int, bool, type(None))
+    return {k: v if isinstance(v, plain) else "set" for k, v in settings.items()}
 
 
 def _require_template(connection: Connection, account_sid: str, sid: str | None) -> None:

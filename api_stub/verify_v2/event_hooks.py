@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from api_stub.auth import acting
 from api_stub.errors import invalid
 from api_stub.verify_v2 import paging
 from api_stub.verify_v2.common import Admin, Given, Reader, ServiceSid, base_of, parts_of
@@ -48,7 +49,9 @@ async def create(
     if not wanted:
         raise invalid("EventTypes", "is required")
     hooks = parts_of(request).hooks
-    made, secret = await run_in_threadpool(hooks.create, account, service_sid, url, wanted)
+    made, secret = await run_in_threadpool(
+        hooks.create, account, service_sid, url, wanted, acting(request)
+    )
     body = _shape(made, base_of(request)) | {"secret": secret}
     return JSONResponse(body, 201, {"Cache-Control": "no-store"})
 
@@ -93,7 +96,9 @@ async def update(
     }
     changed = {name: value for name, value in values.items() if value is not None}
     hooks = parts_of(request).hooks
-    found = await run_in_threadpool(hooks.update, account, service_sid, sid, **changed)
+    found = await run_in_threadpool(
+        hooks.update, account, service_sid, sid, by=acting(request), **changed
+    )
     return JSONResponse(_shape(found, base_of(request)))
 
 
@@ -101,5 +106,6 @@ async def update(
 async def delete(
     request: Request, account: Admin, service_sid: ServiceSid, sid: HookSid
 ) -> Response:
-    await run_in_threadpool(parts_of(request).hooks.delete, account, service_sid, sid)
+    hooks = parts_of(request).hooks
+    await run_in_threadpool(hooks.delete, account, service_sid, sid, acting(request))
     return Response(status_code=204)

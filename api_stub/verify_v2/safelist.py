@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from api_stub.auth import acting
 from api_stub.verify_v2.common import Admin, Given, Reader, base_of, parts_of
 from api_stub.verify_v2.openapi import SAFE_NUMBER, form
 from worker.safelist import SafeNumber
@@ -30,7 +31,8 @@ def _shape(found: SafeNumber, base_url: str) -> dict[str, Any]:
 async def add(request: Request, account: Admin, given: Given) -> JSONResponse:
     given.only("PhoneNumber")
     number = given.required("PhoneNumber")
-    made = await run_in_threadpool(parts_of(request).safelist.add, account, number)
+    add = parts_of(request).safelist.add
+    made = await run_in_threadpool(add, account, number, acting(request))
     return JSONResponse(_shape(made, base_of(request)), 201)
 
 
@@ -42,5 +44,6 @@ async def fetch(request: Request, account: Reader, number: Number) -> JSONRespon
 
 @router.delete("/Numbers/{number}", status_code=204)
 async def remove(request: Request, account: Admin, number: Number) -> Response:
-    await run_in_threadpool(parts_of(request).safelist.remove, account, number)
+    remove = parts_of(request).safelist.remove
+    await run_in_threadpool(remove, account, number, acting(request))
     return Response(status_code=204)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from api_stub.auth import acting
 from api_stub.errors import invalid
 from api_stub.parameters import Parameters
 from api_stub.verify_v2 import paging, shapes
@@ -79,6 +80,7 @@ async def create(request: Request, account: Admin, given: Given) -> JSONResponse
         parts_of(request).services.create,
         account,
         name,
+        by=acting(request),
         twilio_only=_twilio_only(given),
         **_settings(given),
     )
@@ -115,11 +117,12 @@ async def update(request: Request, account: Admin, sid: ServiceSid, given: Given
     settings |= {key: None for name, key in _TAKEN_AWAY.items() if given.emptied(name)}
     if kept := _twilio_only(given):
         settings["twilio_only"] = kept
-    found = await run_in_threadpool(parts_of(request).services.update, account, sid, **settings)
+    services = parts_of(request).services
+    found = await run_in_threadpool(services.update, account, sid, by=acting(request), **settings)
     return JSONResponse(shapes.service(found, base_of(request)))
 
 
 @router.delete("/Services/{sid}", status_code=204)
 async def delete(request: Request, account: Admin, sid: ServiceSid) -> Response:
-    await run_in_threadpool(parts_of(request).services.delete, account, sid)
+    await run_in_threadpool(parts_of(request).services.delete, account, sid, acting(request))
     return Response(status_code=204)

@@ -80,7 +80,7 @@ def services_create(name: str, **options: Any) -> None:
     """Create a service; NAME is the brand in its texts."""
     ours = parts()
     given = _given(options)
-    _print_service(ours.services.create(ours.settings.account_sid, name, **given))
+    _print_service(ours.services.create(ours.settings.account_sid, name, by=me(), **given))
 
 
 @services.command("update")
@@ -92,7 +92,7 @@ def services_update(sid: str, **options: Any) -> None:
     """Change a service."""
     ours = parts()
     given = _given(options)
-    _print_service(ours.services.update(ours.settings.account_sid, sid, **given))
+    _print_service(ours.services.update(ours.settings.account_sid, sid, by=me(), **given))
 
 
 @services.command("list")

@@ -51,7 +51,7 @@ def webhooks_create(url: str, service: str | None, wanted: tuple[str, ...]) -> N
     """Make a hook for URL and print the secret that signs, which is shown this once."""
     ours = parts()
     made, secret = ours.hooks.create(
-        ours.settings.account_sid, the_service(ours, service), url, wanted or ("*",)
+        ours.settings.account_sid, the_service(ours, service), url, wanted or ("*",), me()
     )
     output(_shown(made) | {"secret": secret}, f"{made.sid}  {secret}")
 
@@ -86,7 +86,7 @@ def webhooks_list(service: str | None) -> None:
 def webhooks_delete(sid: str, service: str | None) -> None:
     """Remove a hook, and what it was still to be told."""
     ours = parts()
-    ours.hooks.delete(ours.settings.account_sid, the_service(ours, service), sid)
+    ours.hooks.delete(ours.settings.account_sid, the_service(ours, service), sid, me())
     output({"deleted": True}, "deleted")
 
 
