@@ -287,6 +287,58 @@ def test_a_hidden_tab_hears_nothing(page: Page) -> None:
         page.keyboard.press("p")
 
 
+def by_link(browser: Browser, up: Up, link: str) -> Page:
+    """A window in which an operator came by a link, on the account's page."""
+    page = browser.new_context(base_url=up.url, viewport=WIDE).new_page()
+    page.goto(link)
+    page.get_by_role("button", name="Sign in").click()
+    page.goto("/console/account")
+    return page
+
+
+def test_a_stream_that_was_refused_comes_again(context: BrowserContext) -> None:
+    """Where another answer comes than a stream, the page says in words since when its numbers are
+    old, and their lines are broken; once the stream is there again, it is live again.
+    """
+    page = context.new_page()
+    page.add_init_script(HIDING)
+    page.goto("/console/")
+    tile, old = page.locator(".tile.first"), page.get_by_text("No answer since")
+    expect(page.get_by_role("button", name="Live")).to_be_visible()
+    page.evaluate("hide(true)")
+    page.route(STREAM, lambda one: one.fulfill(status=503, body="away"))
+    page.evaluate("hide(false)")
+    expect(page.get_by_role("button", name="No answer")).to_be_visible()
+    expect(old).to_be_visible()
+    expect(tile).to_have_css("border-top-style", "dashed")
+    with page.expect_request(STREAM):
+        pass
+    page.unroute(STREAM)
+    expect(page.get_by_role("button", name="Live")).to_be_visible()
+    expect(old).to_be_hidden()
+    expect(tile).to_have_css("border-top-style", "solid")
+    page.close()
+
+
+def test_whoever_was_signed_out_is_led_to_the_sign_in(browser: Browser, evening: Up) -> None:
+    """A page that was left open goes to the sign-in once its session has ended elsewhere, also one
+    that is the answer to a form.
+    """
+    page = by_link(browser, evening, new_link(evening))
+    page.add_init_script(HIDING)
+    other = page.context.new_page()
+    page.goto("/console/limits")
+    page.get_by_label("Number", exact=True).fill("12")
+    page.get_by_role("button", name="Look").click()
+    expect(page).to_have_url(re.compile("/limits/number$"))
+    page.evaluate("hide(true)")
+    other.goto("/console/account")
+    other.get_by_role("button", name="Sign out").click()
+    page.evaluate("hide(false)")
+    expect(page).to_have_url(re.compile(r"/sign-in\?next=%2Fconsole%2Flimits$"))
+    page.context.close()
+
+
 def test_a_call_is_taken_on_the_phone(evening: Up, page: Page) -> None:
     """A call rings on the page; answered, it asks for a key, and the key that is clicked is sent
     to the doors, whose words with the code are shown.

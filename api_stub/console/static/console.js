@@ -3,7 +3,12 @@
 
 const live = document.body.dataset.live;
 const button = document.querySelector("button.live");
+const here = document.querySelector("form.theme input[name=here]");
+const stale = document.querySelector("p.stale");
+const AGAIN = 5000;
 let source = null;
+let refused = 0;
+let again = 0;
 let paused = sessionStorage.getItem("paused") === "1";
 
 function show(state) {
@@ -13,6 +18,15 @@ function show(state) {
   button.classList.toggle("away", state === "away");
   const words = { on: "Live", off: "Paused", away: "No answer" };
   button.querySelector(".text").textContent = words[paused ? "off" : state];
+  mark(state === "away" && !paused);
+}
+
+// What stands there is old: in words, and by lines that are broken.
+function mark(old) {
+  if (!stale || old !== stale.hidden) return;
+  stale.hidden = !old;
+  stale.textContent = old ? `No answer since ${new Date().toLocaleTimeString()}. What changes by itself is as it was then.` : "";
+  document.body.classList.toggle("old", old);
 }
 
 // On a narrow screen each row of a table is a card; its cells say themselves what they are.
@@ -47,15 +61,41 @@ function listen() {
   source = new EventSource(live);
   source.addEventListener("open", () => show("on"));
   source.addEventListener("look", (event) => {
+    refused = 0;
     show("on");
     for (const [name, html] of Object.entries(JSON.parse(event.data))) put(name, html);
     document.dispatchEvent(new CustomEvent("look"));
   });
-  source.addEventListener("ended", () => location.reload());
-  source.addEventListener("error", () => show("away"));
+  source.addEventListener("ended", leave);
+  source.addEventListener("error", lost);
+}
+
+// A browser tries again by itself where the connection broke, and never where another answer came.
+function lost() {
+  show("away");
+  if (source.readyState !== EventSource.CLOSED) return;
+  rest();
+  refused += 1;
+  if (refused > 1) askWhy();
+  again = setTimeout(listen, AGAIN);
+}
+
+// A stream does not say what was answered; where the session has ended, the page leads to the sign-in.
+async function askWhy() {
+  const stop = new AbortController();
+  try {
+    const found = await fetch(live, { headers: { Accept: "text/event-stream" }, redirect: "manual", signal: stop.signal });
+    if (found.status === 401 || found.type === "opaqueredirect") leave();
+  } catch { /* no answer at all */ } finally { stop.abort(); }
+}
+
+// The answer to a form has no address of its own to load again.
+function leave() {
+  location.replace(here.value);
 }
 
 function rest() {
+  clearTimeout(again);
   source?.close();
   source = null;
 }
