@@ -98,10 +98,10 @@ class Console:
         return answer
 
 
-def new_link(up: Up) -> str:
-    """The link of a new admin."""
-    name = f"admin{next(_NUMBERS)}"
-    words = ("operators", "add", name, "--role", "admin", "--link", "--reason", "tests")
+def new_link(up: Up, role: str = "admin") -> str:
+    """The link of a new operator."""
+    name = f"{role}{next(_NUMBERS)}"
+    words = ("operators", "add", name, "--role", role, "--link", "--reason", "tests")
     code, output, errors = commands.run(words, up.environment)
     assert code == 0, errors
     return output.strip()

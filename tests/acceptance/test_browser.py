@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests import plausible
+from tests.acceptance import commands
 from tests.acceptance.console import new_link
 from tests.acceptance.running import Up, until
 from tests.acceptance.sdks.environments import EnvironmentMissingError, axe
@@ -337,6 +338,22 @@ def test_whoever_was_signed_out_is_led_to_the_sign_in(browser: Browser, evening:
     page.evaluate("hide(false)")
     expect(page).to_have_url(re.compile(r"/sign-in\?next=%2Fconsole%2Flimits$"))
     page.context.close()
+
+
+def test_who_may_only_look_ends_a_session_of_their_own(browser: Browser, evening: Up) -> None:
+    """A viewer is shown no actions, but the one that ends another browser's session."""
+    link = new_link(evening, "viewer")
+    page = by_link(browser, evening, link)
+    name = page.locator("h1").inner_text().partition(",")[0]
+    words = ("operators", "link", name, "--reason", "tests")
+    again = by_link(browser, evening, commands.run(words, evening.environment)[1].strip())
+    page.reload()
+    end = page.get_by_role("link", name=re.compile("^End it"))
+    expect(end).to_be_visible()
+    page.goto("/console/senders")
+    expect(page.locator("main a[href^='/console/act/']").first).to_be_hidden()
+    for one in (page, again):
+        one.context.close()
 
 
 def test_a_call_is_taken_on_the_phone(evening: Up, page: Page) -> None:
