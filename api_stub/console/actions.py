@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api_stub.console import guard
+from api_stub.console.filters import services_of
 from api_stub.console.guard import Actor, Fields, ForbiddenError, Viewer, parts_of
 from api_stub.console.pages import link, page
 from api_stub.console.verb import Verb
@@ -27,10 +28,8 @@ from worker.errors import (
 )
 from worker.operations import Outcome
 from worker.operators import Role, Session
-from worker.services import Service
 
 router = APIRouter()
-MOST_SERVICES = 200  # in a list to choose from
 TRIAL = "a trial"  # the reason of a dry run, which is written down nowhere
 _REFUSED = (
     *(ActionRefusedError, BlockedError, ConflictError, FeatureOffError, InvalidParameterError),
@@ -119,19 +118,13 @@ def _form(
     refused: str = "",
     reason: str = "",
 ) -> Response:
-    services = _services(request) if verb.of_service else []
+    services = services_of(parts_of(request)) if verb.of_service else []
     return page(
         request, "act.html", status, name=name, verb=verb, title=verb.title(given),
         given={key: value for key, value in given.items() if key in verb.takes},
         chosen=given.get("until", ""), outcome=outcome, refused=refused, back=_back(verb, given),
         services=services, service=given.get("service", ""), reason=reason,
     )  # fmt: skip
-
-
-def _services(request: Request) -> list[Service]:
-    """Those to choose from, the oldest first."""
-    ours = parts_of(request)
-    return ours.services.page(ours.settings.account_sid, limit=MOST_SERVICES)
 
 
 def _verb(name: str) -> Verb:

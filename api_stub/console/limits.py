@@ -8,6 +8,7 @@ from typing import Any
 import redis
 from fastapi import APIRouter, Request, Response
 
+from api_stub.console.filters import services_of
 from api_stub.console.guard import Fields, Viewer, parts_of
 from api_stub.console.pages import page
 from api_stub.console.verbs import scope_of
@@ -26,7 +27,6 @@ from worker.states import Channel
 from worker.wiring import Sendcode
 
 router = APIRouter()
-OFFERED = 200  # services in a list to choose from
 _SID = re.compile(r"VA[0-9a-f]{32}", re.ASCII)
 
 
@@ -50,18 +50,13 @@ def of_number(request: Request, session: Viewer, fields: Fields) -> Response:
     return _page(request, used=_used(ours, service, number), **shown)
 
 
-def _offered(ours: Sendcode) -> list[Service]:
-    """Those to choose from, the oldest first."""
-    return ours.services.page(ours.settings.account_sid, limit=OFFERED)
-
-
 def _chosen(ours: Sendcode, given: str) -> Service | None:
     """The service of a sid, or of the name of one that is offered; the oldest of no name."""
     with suppress(NotFoundError):
         if _SID.fullmatch(given):
             return ours.services.fetch(ours.settings.account_sid, given)
     name = given.casefold()
-    offered = _offered(ours)
+    offered = services_of(ours)
     return next((one for one in offered if name in ("", one.friendly_name.casefold())), None)
 
 
@@ -81,7 +76,7 @@ def _used(ours: Sendcode, service: Service, number: phone.Phone) -> list[dict[st
 def _page(request: Request, wrong: str = "", **values: Any) -> Response:
     ours = parts_of(request)
     shown = {"used": None, "number": "", "service": "", "of": ""} | values
-    services = _offered(ours)
+    services = services_of(ours)
     prices = ours.settings.price_list()
     units = [prices.currency, MESSAGES] if prices.micros else [MESSAGES]
     return page(

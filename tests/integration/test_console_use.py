@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from api_stub.console import limits, live
+from api_stub.console import filters, live
 from api_stub.console.guard import COOKIE
 from tests.integration.conftest import ACCOUNT
 from tests.integration.operating import ADMIN
@@ -108,7 +108,7 @@ def test_a_screen_on_the_wall_lasts(
 @pytest.fixture
 def last(parts: Sendcode, monkeypatch: pytest.MonkeyPatch) -> Service:
     """One more than are offered."""
-    monkeypatch.setattr(limits, "OFFERED", 2)
+    monkeypatch.setattr(filters, "OFFERED", 2)
     every = [parts.services.create(ACCOUNT, f"Shop {n}") for n in range(3)]
     return parts.services.update(ACCOUNT, every[-1].sid, send_limit=7)
 
