@@ -26,11 +26,11 @@ def test_a_services_changes_are_on_record(parts: Sendcode) -> None:
     assert client.post(f"/v2/Services/{sid}", data=given).status_code == 200
     assert client.post(f"/v2/Services/{sid}", data={"CodeLife": "1"}).status_code == 400
     assert client.post("/v2/Services/VA" + "0" * 32, data=given).status_code == 404
-    named = {"FriendlyName": "Call 07400 123456"}
-    assert client.post(f"/v2/Services/{sid}", data=named).status_code == 200
+    origin = {"WebOrigin": "07400123456.example.com"}
+    assert client.post(f"/v2/Services/{sid}", data=origin).status_code == 200
     assert client.delete(f"/v2/Services/{sid}").status_code == 204
-    made, changed, named_so, gone = told(parts)
-    assert named_so[2]["friendly_name"] == "Call [number]"
+    made, changed, moved, gone = told(parts)
+    assert moved[2]["web_origin"] == "[number].example.com"
     assert made == ("service.create", sid, {"name": "Shop"})
     assert changed[:2] == ("service.update", sid)
     assert changed[2] | {"send_limit": 3, "code_life": 120, "plan": "set"} == changed[2]

@@ -190,8 +190,9 @@ MUTANTS = (
     _mutant(
         "same-request-is-two",
         "worker/verifications/start.py",
-        "        if known := self._answered(account_sid, wanted.request_id, fingerprints):\n",
-        "        if known := None:\n",
+        "known := self._again(account_sid, wanted, fingerprints, seen[0]):\n"
+        "            return known\n        self",
+        "known := None:\n            return known\n        self",
         GUARDS + "test_a_repeat_is_answered_whatever_became_of_it",
     ),
     _mutant(
