@@ -428,15 +428,19 @@ def test_bad_codes(up: Up, entity: Any) -> None:
     fresh, _ = enrol(entity)
     challenge = entity.challenges.create(factor_sid=sid).sid
     where = url(up, entity)
-    doors = (f"Factors/{fresh.sid}", f"Challenges/{challenge}", "Challenges")
+    doors: dict[str, dict[str, Any]] = {
+        f"Factors/{fresh.sid}": {},
+        f"Challenges/{challenge}": {},
+        "Challenges": {"FactorSid": sid},
+    }
     before = footprint(up)
-    for door in doors:
+    for door, form in doors.items():
         for code in BAD_CODES:
-            form = {"AuthPayload": code, "FactorSid": sid}
-            refused(up.http.post(f"{where}/{door}", data=form), 400, 60300)
+            answer = up.http.post(f"{where}/{door}", data=form | {"AuthPayload": code})
+            refused(answer, 400, 60300)
         for value in (int(app.code()), True, [app.code()], {"a": 1}, 1.5):
-            form = {"AuthPayload": value, "FactorSid": sid}
-            refused(up.http.post(f"{where}/{door}", json=form), 400, 60300)
+            answer = up.http.post(f"{where}/{door}", json=form | {"AuthPayload": value})
+            refused(answer, 400, 60300)
     assert footprint(up) == before
     assert entity.challenges(challenge).update(auth_payload=app.code()).status == "approved"
 

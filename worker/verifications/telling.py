@@ -17,7 +17,6 @@ from worker.errors import (
     LimitReachedError,
     LimitsUnavailableError,
     NotFoundError,
-    NumberBusyError,
     NumberDisabledError,
     OverloadedError,
     RateLimitedError,
@@ -49,7 +48,7 @@ def telling(act: str, **fields: Any) -> Iterator[None]:
 def _tell(act: str, error: SendcodeError) -> None:
     of_service = isinstance(error, RateLimitedError)
     match error:
-        case LimitsUnavailableError() | NumberBusyError() | RequestRunningError():
+        case LimitsUnavailableError() | RequestRunningError():
             pass  # nothing was decided; the door says what becomes of it
         case BudgetExceededError(scope=scope, retry_after=wait):
             log.warning("budget.exceeded", scope=scope, retry_after=wait)
