@@ -79,6 +79,9 @@ audit = Table(
     Column("reason", String(200), nullable=False),
     Column("before", JSON(none_as_null=True)),
     Column("after", JSON(none_as_null=True)),
+    Index(None, "action", "sid"),
+    Index(None, "who", "sid"),
+    Index(None, "target", "sid"),
 )
 
 repeats = Table(  # what an operator has sent again: each delivery once, by whoever asks

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+from sqlalchemy import event
+
 from tests.integration.conftest import ACCOUNT
 from tests.integration.doors import door
 from tests.integration.operating import BRITISH, audited
@@ -65,3 +68,24 @@ def test_what_is_let_past_the_blocks_is_on_record(parts: Sendcode) -> None:
         ("safelist.remove", "+44********56", None),
     ]
     assert BRITISH[1:] not in str(audited(parts))
+
+
+@pytest.mark.parametrize("name", ["action", "who", "target"])
+def test_the_log_is_read_by_index(parts: Sendcode, name: str) -> None:
+    """What is looked for in a year of entries is found by an index of its own, in order."""
+    asked: list[tuple[str, Any]] = []
+    event.listen(
+        parts.db.single,
+        "before_cursor_execute",
+        lambda connection, cursor, statement, given, *rest: asked.append((statement, given)),
+    )
+    parts.operations.audit.page(50, **{name: "x"})
+    ((statement, given),) = asked
+    explain = "EXPLAIN QUERY PLAN " if parts.db.dialect == "sqlite" else "EXPLAIN "
+    with parts.db.begin() as connection:
+        if parts.db.dialect == "postgresql":
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        plan = str(connection.exec_driver_sql(f"{explain}{statement}", given).all())
+    assert f"ix_audit_{name}_sid" in plan
+    assert "Sort" not in plan
+    assert "TEMP B-TREE" not in plan

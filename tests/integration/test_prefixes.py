@@ -139,6 +139,8 @@ def test_a_look_is_bounded(
     assert (names(found), found.codes, found.at_least) == (["+4474001"], 5, True)
     there = parts.prefixes.look(3600, "fr")
     assert (names(there), there.codes, there.at_least) == (["+3361234"], 4, False)
+    there = parts.prefixes.look(3600, "GB")
+    assert (names(there), there.codes, there.at_least) == (["+4474001"], 4, True)
     monkeypatch.setattr(prefixes, "MOST_OF_SOME", 8)
     there = parts.prefixes.look(3600, "FR")
     assert (names(there), there.codes, there.at_least) == (["+3361234"], 3, True)
