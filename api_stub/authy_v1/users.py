@@ -89,9 +89,9 @@ async def remove(request: Request, app: Caller, authy_id: str) -> JSONResponse:
 @router.post("/{authy_id}/register_activity")
 async def activity(request: Request, app: Caller, authy_id: str, given: Given) -> JSONResponse:
     """Checked, answered and forgotten: nothing here is decided by what a user did elsewhere."""
+    await run_in_threadpool(parts_of(request).authy_users.find, app.service_sid, authy_id)
     if given.required("type") not in ACTIVITIES:
         raise given.refusal("type", f"must be one of {', '.join(ACTIVITIES)}")
-    await run_in_threadpool(parts_of(request).authy_users.find, app.service_sid, authy_id)
     return JSONResponse({"message": "Activity was created.", "success": True})
 
 
