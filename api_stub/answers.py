@@ -211,7 +211,7 @@ _RESOURCES = {
 _LISTS = {
     "/operator/v1/bulk": "Jobs",
     "/operator/v1/requests": "Requests",
-    "/operator/v1/requests/search": "Requests",
+    "/operator/v1/search": "Requests",
 }
 _PICTURE = re.compile(r"/QrCode\.(svg|png)")
 _MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
@@ -223,7 +223,7 @@ def body_of(path: str, method: str) -> dict[str, Any] | None:
         return None
     if picture := _PICTURE.search(path):
         return {_MEDIA[picture[1]]: {"schema": {}}}
-    listed = _LISTS.get(path) if method == "get" or path.endswith("/search") else None
+    listed = _LISTS.get(path) if method == "get" or path == "/operator/v1/search" else None
     if listed:
         return _content({"$ref": f"#/components/schemas/{listed}"})
     if path.startswith("/operator/") and method == "post":

@@ -4,6 +4,7 @@ No entry holds a whole number, a code or a key: numbers are masked, also in what
 reason.
 """
 
+import ipaddress
 import re
 import time
 from dataclasses import dataclass
@@ -127,8 +128,17 @@ def configured(
 
 
 def _plain(value: Any) -> Any:
-    text = isinstance(value, str) and not _SID.fullmatch(value)
-    return without_numbers(value) if text else value
+    if not isinstance(value, str) or _SID.fullmatch(value) or _is_address(value):
+        return value
+    return without_numbers(value)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def clean_reason(text: str) -> str:

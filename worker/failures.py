@@ -181,7 +181,7 @@ class Failures:
             began = now - within * 1000
             span: dict[str, Any] = {"since": sid_at("VL", began), "most": most}
             looked_at = int(connection.execute(_LOOKED_AT, span).scalar_one())
-            span |= {"began": began, "part": within * 1000 // PARTS}
+            span |= {"began": began, "part": max(1, within * 1000 // PARTS)}
             rows = connection.execute(_PARTS.where(*chosen), span).mappings().all()
         total = sum(row["count"] for row in rows)
         return Found(_grouped(rows, total), total, looked_at, looked_at >= most)

@@ -112,6 +112,17 @@ class Held:
             if name in paused:
                 raise PausedError(kind.value, name, self.left.get((kind.value, name)))
 
+    def pause_of(self, queue: str, channel: str, country: str) -> str | None:
+        """What keeps such a delivery where it is, such as `country GB`; None where nothing does."""
+        for kind, name, paused in (
+            (PauseKind.COUNTRY, country, self.countries),
+            (PauseKind.CHANNEL, channel, self.channels),
+            (PauseKind.QUEUE, queue, self.queues),
+        ):
+            if name in paused:
+                return f"{kind.value} {name}"
+        return None
+
     def free(self) -> ColumnElement[bool]:
         """The deliveries that nothing holds, as a condition."""
         free = _d.queue.not_in(sorted(self.queues))

@@ -7,6 +7,7 @@ they would lead to a line of the requests.
 """
 
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,7 +19,7 @@ from sqlalchemy import Connection, func, select
 from worker import phone
 from worker.codes import Keyring
 from worker.db import Database, now_ms
-from worker.errors import InvalidParameterError, KeyMissingError
+from worker.errors import BusyError, InvalidParameterError, KeyMissingError
 from worker.holds import Holds
 from worker.models import deliveries, sid_at, verifications
 from worker.prefix_groups import Code, Tally, grouped
@@ -30,6 +31,9 @@ DECIDED = 300  # seconds: a younger code may still come back
 ROWS = 50
 LOW = 0.3  # of the codes: a prefix of which fewer come back is suspicious
 MINUTE = 60_000  # ms
+FRESH = 5.0  # seconds that a look holds, and …
+PATIENCE = 5.0  # … that one waits for another
+COME_BACK = 5  # seconds, to whom it took too long
 _v, _d = verifications.c, deliveries.c
 _COLUMNS = (_v.sid, _v.key_id, _v.number_sealed, _v.country, _v.status, _v.created_at)
 _END = "VF"  # sorts behind every verification
@@ -96,24 +100,39 @@ class Prefixes:
         self._keyring = keyring
         self._holds = holds
         self._looking = threading.Lock()
+        self._known: dict[tuple[int, str], tuple[float, Found]] = {}
 
     def look(self, within: int, country: str = "") -> Found:
         """The prefixes of the last `within` seconds: first those of which fewer than `LOW` came
         back, then those of which no code is decided, then the others; each by how many codes did
-        not come back. One look of a process at a time, as it takes a processor.
+        not come back. One look of a process at a time, as it takes a processor; it holds for
+        `FRESH` seconds.
 
         :param country: ISO 3166 code: that one's alone
         :raises InvalidParameterError: there is no such country
+        :raises BusyError: others have looked for `PATIENCE` seconds
         :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
         """
         there = phone.region(country) if country else ""
         if there is None:
             raise InvalidParameterError("country", "must be a country such as GB")
-        with self._looking:
-            rows, at_least = self._rows(within, there)
-            codes = [code for decided, found in rows for code in self._codes(found, decided)]
-            opened = [code for code in codes if code is not None]
-            tallies, few = grouped(opened)
+        if not self._looking.acquire(timeout=PATIENCE):
+            raise BusyError(COME_BACK)
+        try:
+            now = time.monotonic()
+            self._known = {k: v for k, v in self._known.items() if now - v[0] < FRESH}
+            if (within, there) not in self._known:
+                found = self._look(within, there)
+                self._known[within, there] = time.monotonic(), found
+            return self._known[within, there][1]
+        finally:
+            self._looking.release()
+
+    def _look(self, within: int, country: str) -> Found:
+        rows, at_least = self._rows(within, country)
+        codes = [code for decided, found in rows for code in self._codes(found, decided)]
+        opened = [code for code in codes if code is not None]
+        tallies, few = grouped(opened)
         blocked = self._holds.now().prefixes
         found = sorted((_shown(*one, blocked) for one in tallies.items()), key=_order)
         return Found(found[:ROWS], len(codes), few, len(codes) - len(opened), at_least)

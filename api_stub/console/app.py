@@ -40,6 +40,7 @@ from worker.db import UNAVAILABLE
 from worker.errors import (
     ActionRefusedError,
     BlockedError,
+    BusyError,
     ConflictError,
     InvalidParameterError,
     LimitsUnavailableError,
@@ -167,6 +168,10 @@ def _away(request: Request, error: Exception) -> Response:
     return _bare(request, 503, what, "This page needs it: look at it first, then open this anew.")
 
 
+def _busy(request: Request, error: Exception) -> Response:
+    return _problem(request, 429, "Others look at this", "Open it anew in some seconds.")
+
+
 def _crashed(request: Request, error: Exception) -> Response:
     page = request.url.path.split("/")[2:3]
     log.error("console.crashed", error_class=type(error).__name__, page=page)
@@ -196,5 +201,6 @@ _ANSWERS: dict[type[Exception], Any] = {
     HTTPException: _http,
     Exception: _crashed,
     LimitsUnavailableError: _away,
+    BusyError: _busy,
     **dict.fromkeys(UNAVAILABLE, _away),
 }

@@ -45,7 +45,7 @@ def of_number(request: Request, session: Viewer, fields: Fields) -> Response:
     ours, given = parts_of(request), fields.get("service", "").strip()
     service = _chosen(ours, given)
     if service is None:
-        return _page(request, wrong="No service has this sid or name.")
+        return _page(request, wrong="No service has this sid, and none of the first 200 this name.")
     shown = {"service": given, "of": service.friendly_name, "number": phone.mask(number.e164)}
     return _page(request, used=_used(ours, service, number), **shown)
 

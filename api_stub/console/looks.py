@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from api_stub.console.concerns import concerns
 from api_stub.console.look import Look
+from worker.errors import LimitsUnavailableError
 from worker.failures import Found
-from worker.gauges import AWAY
 from worker.wiring import Sendcode
 
 log = structlog.get_logger()
@@ -37,6 +38,7 @@ class Looks:
         self._parts = parts
         self._lock = threading.Lock()
         self._last: Look | None = None
+        self._made_at = float("-inf")
         self._changed = float("-inf")
         self._grouping = threading.Lock()
         self._found: dict[tuple[int, str, str, str, str], tuple[float, Found]] = {}
@@ -56,6 +58,7 @@ class Looks:
             last, age = self._known()
             if last is None or age >= FRESH:
                 last = self._last = self._made()
+                self._made_at = time.monotonic()  # a look takes long where a part is away
             return last
         finally:
             self._lock.release()
@@ -69,7 +72,7 @@ class Looks:
         last = self._last
         if last is None or last.at < self._changed:
             return None, float("inf")
-        return last, time.monotonic() - last.at
+        return last, time.monotonic() - self._made_at
 
     def failures(
         self,
@@ -95,29 +98,44 @@ class Looks:
 
     def _made(self) -> Look:
         ours, look = self._parts(), Look(time.monotonic())
-        standing, minutes = ours.standing, ours.minutes
-        look.queues = _read(standing.queues)
+        standing, minutes, broker = ours.standing, ours.minutes, _Broker()
+        look.workers = broker.read(standing.workers)
+        look.queues = broker.read(standing.queues)
         look.flows = _read(standing.flows)
-        look.workers = _read(standing.workers)
-        look.silent = _read(standing.silent_seconds)
-        look.beats = _read(standing.beats)
-        look.circuits = _read(standing.circuits)
+        look.silent = broker.read(standing.silent_seconds)
+        look.beats = broker.read(standing.beats)
+        look.circuits = broker.read(standing.circuits)
         look.handoffs = _read(lambda: minutes.total(HANDOFFS))
         look.decided = _read(lambda: minutes.total(*CONVERSION))
         look.counted_at = _read(minutes.counted_at)
         look.groups = _read(lambda: self.failures(RECENT).groups[:WORST])
         look.told = _read(ours.receipt_health.look)
-        look.refused = _read(ours.refused_callbacks.look)
+        look.refused = broker.read(ours.refused_callbacks.look)
         look.pauses = _read(ours.operations.pauses.all)
-        look.budgets = _read(ours.operations.budgets.all)
+        look.budgets = broker.read(ours.operations.budgets.all)
         look.concerns = concerns(look)
         return look
 
 
+class _Broker:
+    """Asks the broker no more in a look once it has not answered: each time costs its timeout."""
+
+    def __init__(self) -> None:
+        self._answers = True
+
+    def read(self, read: Callable[[], T]) -> T | None:
+        if not self._answers:
+            return None
+        try:
+            return read()
+        except (redis.RedisError, LimitsUnavailableError) as error:
+            log.warning("console.away", part="broker", error_class=type(error).__name__)
+            self._answers = False
+            return None
+        except SQLAlchemyError as error:
+            log.warning("console.away", part="database", error_class=type(error).__name__)
+            return None
+
+
 def _read(read: Callable[[], T]) -> T | None:
-    try:
-        return read()
-    except AWAY as error:
-        kind = "database" if isinstance(error, SQLAlchemyError) else "broker"
-        log.warning("console.away", part=kind, error_class=type(error).__name__)
-        return None
+    return _Broker().read(read)

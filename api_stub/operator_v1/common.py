@@ -14,7 +14,7 @@ from api_stub.verify_v2.common import parts_of
 from api_stub.verify_v2.examples import example
 from api_stub.verify_v2.openapi import SERVICE_SID, TEXT, filled_in, may_be_empty
 from worker import phone
-from worker.filters import Filters
+from worker.filters import Filters, check
 from worker.holds import PauseKind
 from worker.operations import Operations, Outcome
 from worker.operations.bulk import MOST_CHOSEN, VERBS
@@ -24,7 +24,7 @@ from worker.operators import Role
 from worker.spends import MESSAGES
 from worker.states import DELIVERY_QUEUES
 
-DAY = 86_400  # seconds
+DAY, LONGEST_AGO = 86_400, 99_999_999  # seconds
 FILTERS = ("state", "channel", "country", "error_code", "service", "sender", "within")
 _SECRET = ("number", "link")  # of the verbs alone whose answer they are
 _COMMON = ("reason", "dry_run")
@@ -32,7 +32,7 @@ _COUNTRIES = "|".join(sorted(phone.regions()))
 _DELIVERY = {"type": "string", "pattern": "^VL[0-9a-f]{32}$"}
 KINDS: dict[str, dict[str, Any]] = {
     "until": {"type": "integer", "minimum": 1, "maximum": LONGEST},
-    "within": {"type": "integer"},
+    "within": {"type": "integer", "minimum": 1, "maximum": LONGEST_AGO},
     "dry_run": {"type": "boolean"},
     "override_limits": {"type": "boolean"},
     "channel": {"type": "string", "enum": ["sms", "call"]},
@@ -47,6 +47,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "amount": {"type": "string", "pattern": "^[0-9]{1,9}$"},
     "unit": {"type": "string", "enum": [MESSAGES]},
     "service": {"type": "string", "pattern": SERVICE_SID},
+    "error_code": {"type": "string", "pattern": "^([0-9]{1,6}|[a-z][a-z0-9_]{0,31})$"},
 }
 
 
@@ -105,8 +106,14 @@ def filters_of(given: Parameters, sids: list[str] | None = None) -> Filters:
     """The filters among the parameters, of the last day where no `within` is given.
 
     :param sids: these alone
+    :raises InvalidParameterError: one that no delivery can match
     """
     texts = {name: given.text(name) for name in FILTERS if name != "within"}
     texts["country"] = texts["country"] and texts["country"].upper()
     within = given.integer("within")
-    return Filters(**texts, within=DAY if within is None else within, sids=sids)
+    within = DAY if within is None else within
+    if not 1 <= within <= LONGEST_AGO:
+        raise given.refusal("within", f"must be from 1 to {LONGEST_AGO}")
+    found = Filters(**texts, within=within, sids=sids)
+    check(found)
+    return found

@@ -1,5 +1,6 @@
 """What operators look at: queues, circuits, failures, requests, countries and prefixes."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from fastapi import Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from api_stub.operator_v1.common import DAY, FILTERS, KINDS, filters_of, router_of_operators
+from api_stub.operator_v1.common import FILTERS, KINDS, filters_of, router_of_operators
 from api_stub.parameters import Parameters, query
 from api_stub.verify_v2.common import Given, Reader, parts_of
 from api_stub.verify_v2.openapi import TEXT, asking, form
@@ -22,10 +23,11 @@ from worker.wiring import Sendcode
 router = router_of_operators()
 AnySid = Annotated[str, Path(pattern=r"^(VE|VL|SM|MM|CA)[0-9a-f]{32}$")]
 MOST = 1000  # requests in one answer
+_CURSOR = re.compile(r"VL[0-9a-f]{32}", re.ASCII)
 _WHERE = ("country", "channel", "service", "sender")
 _PAGE: dict[str, Any] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": MOST},
-    "before": {"type": "string", "pattern": "^(V[A-Z][0-9a-f]{0,32})$"},
+    "before": {"type": "string", "pattern": "^VL[0-9a-f]{32}$"},
 }
 LONGEST = 44_640  # minutes
 HOUR = 3600  # seconds
@@ -36,7 +38,11 @@ _OF_PREFIXES = {
 
 
 def _asked(*names: str) -> dict[str, Any]:
-    kinds = KINDS | {"state": {"type": "string", "enum": list(STATES)}}
+    kinds = KINDS | {
+        "state": {"type": "string", "enum": list(STATES)},
+        "country": {"type": "string", "pattern": "^[A-Za-z]{2}$"},
+        "sender": {"type": "string", "pattern": "^[a-z][a-z-]{0,31}$"},
+    }
     return {name: kinds.get(name, TEXT) for name in names}
 
 
@@ -77,11 +83,9 @@ async def failures(request: Request, account: Reader) -> JSONResponse:
     """
     asked = query(request)
     asked.only(*_WHERE, "within")
-    where = {name: asked.text(name) or "" for name in _WHERE}
-    where["country"] = where["country"].upper()
-    within = asked.integer("within")
-    look = parts_of(request).failures.look
-    found = await run_in_threadpool(lambda: look(DAY if within is None else within, **where))
+    wanted, look = filters_of(asked), parts_of(request).failures.look
+    where = {name: getattr(wanted, name) or "" for name in _WHERE}
+    found = await run_in_threadpool(lambda: look(wanted.within, **where))
     return JSONResponse(asdict(found))
 
 
@@ -95,7 +99,7 @@ async def requests(request: Request, account: Reader) -> JSONResponse:
     return await _page(request, asked)
 
 
-@router.post("/requests/search", openapi_extra=_SEARCH)
+@router.post("/search", openapi_extra=_SEARCH)
 async def search(request: Request, account: Reader, given: Given) -> JSONResponse:
     """The deliveries to a number, as `requests` lists them. A body, since an address that held a
     number would stand in logs.
@@ -113,6 +117,8 @@ async def _page(
     limit = 50 if limit is None else limit
     if not 1 <= limit <= MOST:
         raise given.refusal("limit", f"must be from 1 to {MOST}")
+    if before is not None and not _CURSOR.fullmatch(before):
+        raise given.refusal("before", "must be the `next` of the page before")
     records, filters = parts_of(request).records, filters_of(given)
     found = await run_in_threadpool(records.page, filters, before, limit, indexes)
     return JSONResponse({"requests": found.records, "next": found.next})

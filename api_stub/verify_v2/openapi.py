@@ -25,7 +25,7 @@ _FLAG: dict[str, Any] = {"type": "boolean"}
 
 def _ignored(*names: str) -> dict[str, Any]:
     """Parameters of Twilio's that are taken, so that its SDKs may send them, and change nothing."""
-    return {name: {"type": "string", "description": "ignored"} for name in names}
+    return {name: {"description": "ignored"} for name in names}
 
 
 def _number(low: int, high: int) -> dict[str, Any]:
@@ -218,6 +218,8 @@ def filled_in(found: Mapping[str, Any]) -> dict[str, Any]:
 def may_be_empty(found: Mapping[str, Any], null: bool = True) -> dict[str, Any]:
     """An empty value is an absent one, and so is a JSON null."""
     able = dict(found)
+    if "type" not in found:
+        return able
     if "pattern" in able:
         able["pattern"] = f"^({found['pattern'].removeprefix('^').removesuffix('$')})?$"
     if "format" in able:

@@ -252,7 +252,8 @@ def test_a_job_that_nobody_does_is_not_waited_for(
     with pytest.raises(SystemExit) as ended:
         commands._watch(parts, sid)
     assert ended.value.code == 5
-    assert "`sendcode relay` runs" in capsys.readouterr().err
+    assert "it does not run (`sendcode relay`)" in capsys.readouterr().err
+    monkeypatch.setattr(commands, "IDLE", 60)
     relay = threading.Thread(target=finish, args=(parts, sid))
     relay.start()
     assert commands._watch(parts, sid).done == 3

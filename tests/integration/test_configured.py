@@ -8,7 +8,7 @@ from sqlalchemy import event
 from tests.integration.conftest import ACCOUNT
 from tests.integration.doors import door
 from tests.integration.operating import BRITISH, audited
-from worker.audit import UNASKED
+from worker.audit import UNASKED, Operator, configured
 from worker.services import Service
 from worker.wiring import Sendcode
 
@@ -54,6 +54,10 @@ def test_a_hooks_changes_are_on_record(parts: Sendcode, service: Service) -> Non
         ("webhook.update", made["sid"], of | {"enabled": False}),
         ("webhook.delete", made["sid"], {"service": service.sid}),
     ]
+    configured_by = Operator("ann", "cli")
+    with parts.db.begin() as connection:
+        configured(connection, configured_by, "webhook.update", made["sid"], host="192.168.100.200")
+    assert audited(parts)[-1].after == {"host": "192.168.100.200"}
     assert "hidden" not in str(audited(parts))
     assert made["secret"] not in str(audited(parts))
 

@@ -132,7 +132,7 @@ def test_every_service_can_be_looked_up(parts: Sendcode, ann: TestClient, last: 
     for wrong in ("Shop 9", f"VA{'0' * 32}", "VA1"):
         refused = used(ann, wrong)
         assert refused.status_code == 400
-        assert "No service has this sid or name" in refused.text
+        assert "No service has this sid, and none" in refused.text
 
 
 def test_a_budget_of_a_service_says_that_it_is_one(

@@ -25,7 +25,6 @@ from worker.errors import (
     LandlineError,
     LimitReachedError,
     NotFoundError,
-    PausedError,
     PaymentError,
 )
 from worker.services import Service
@@ -159,23 +158,31 @@ def test_a_resend_that_cannot_be_is_refused(parts: Sendcode, service: Service) -
 
 
 @pytest.mark.kills("sent-again-into-a-pause")
-@pytest.mark.parametrize("paused", [("country", "GB"), ("channel", "sms")])
-def test_nothing_is_sent_again_into_a_pause(
+@pytest.mark.parametrize(
+    "paused", [("country", "GB"), ("channel", "sms"), ("sender", "main"), ("queue", "sms")]
+)
+def test_what_is_sent_again_into_a_pause_says_so(
     parts: Sendcode, service: Service, provider: Standin, paused: tuple[str, str]
 ) -> None:
-    """What would only wait for a pause to end is refused and counts nothing; into a paused queue it
-    goes, and the outcome says that it is held."""
+    """A retry that only waits for a pause to end names it, in a trial too, and goes out once it has
+    ended; where nothing is paused it names none."""
     act, sid = parts.operations.sending, failed(parts, service, provider)
     parts.operations.pauses.pause(ANN, *paused, "pumping")
-    for dry_run in (True, False):
-        with pytest.raises(PausedError):
-            act.retry(ANN, sid, "why", dry_run=dry_run)
-    assert count(parts, "deliveries") == 1
-    parts.operations.pauses.resume(ANN, *paused, "over")
-    parts.operations.pauses.pause(ANN, "queue", "sms", "quiet")
-    outcome = act.retry(ANN, sid, "why")
+    trial, outcome = (act.retry(ANN, sid, "why", dry_run=dry_run) for dry_run in (True, False))
+    named = " ".join(paused) if paused[0] != "sender" else "channel sms"
+    assert trial.after is not None
     assert outcome.after is not None
-    assert (outcome.result, outcome.after["held"]) == ("done", True)
+    assert trial.after["waits_for_end_of"] == outcome.after["waits_for_end_of"] == named
+    made = outcome.after["delivery"]
+    parts.dispatch.deliver([made])
+    assert delivery(parts, made).state == "queued"
+    parts.operations.pauses.resume(ANN, *paused, "over")
+    parts.dispatch.deliver([made])
+    assert delivery(parts, made).state == "accepted"
+    other = failed(parts, service, provider, AMERICAN)
+    free = act.retry(ANN, other, "why").after
+    assert free is not None
+    assert "waits_for_end_of" not in free
 
 
 @pytest.mark.kills("limits-overridden-by-anybody")

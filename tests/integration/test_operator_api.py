@@ -223,14 +223,21 @@ def test_a_number_is_searched_in_a_body(parts: Sendcode, service: Service) -> No
     client = door(parts)
     sid = delivery_of(parts, service)
     delivery_of(parts, service, "+447400100001")
-    found = client.post("/operator/v1/requests/search", json={"number": "+44 7400 123456"})
+    found = client.post("/operator/v1/search", json={"number": "+44 7400 123456"})
     assert [one["sid"] for one in found.json()["requests"]] == [sid]
     refused(client.get("/operator/v1/requests?number=%2B447400123456"), 400, 20001)
-    refused(client.post("/operator/v1/requests/search", json={"number": "soon"}), 400, 60200)
+    refused(client.post("/operator/v1/search", json={"number": "soon"}), 400, 60200)
 
 
 @pytest.mark.parametrize(
-    "asked", ["requests?limit=0", "requests?limit=1001", "countries?minutes=0", "failures?who=x"]
+    "asked",
+    [
+        *("requests?limit=0", "requests?limit=1001", "requests?before=VL1", "requests?state=lost"),
+        *("requests?service=VA1", "requests?within=0", "requests?within=100000000"),
+        *("failures?who=x", "failures?within=0", "failures?country=x"),
+        *("failures?sender=7400123456", "requests?error_code=7400123456"),
+        *("countries?minutes=0", "prefixes?within=0", "prefixes?country=XX"),
+    ],
 )
 def test_a_look_refuses_what_it_does_not_know(parts: Sendcode, asked: str) -> None:
     """A bound passed over and a filter that does not exist are told, not left out."""

@@ -15,9 +15,9 @@ WATCHING = (
     _mutant(
         "sent-again-into-a-pause",
         "worker/operations/sending.py",
-        '        self._holds.now().refuse(channel.value, row["country"])\n',
-        "",
-        OPERATING + "test_nothing_is_sent_again_into_a_pause",
+        'after |= {"waits_for_end_of": pause} if pause else {}',
+        "pass",
+        OPERATING + "test_what_is_sent_again_into_a_pause_says_so",
     ),
     _mutant(
         "order-on-its-way-is-forgotten",

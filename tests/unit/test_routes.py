@@ -110,7 +110,7 @@ SCOPES = {
     ("GET", "/operator/v1/circuits"): "read",
     ("GET", "/operator/v1/failures"): "read",
     ("GET", "/operator/v1/requests"): "read",
-    ("POST", "/operator/v1/requests/search"): "read",
+    ("POST", "/operator/v1/search"): "read",
     ("GET", "/operator/v1/requests/{sid}"): "read",
     ("GET", "/operator/v1/countries"): "read",
     ("POST", "/operator/v1/retry"): "admin",

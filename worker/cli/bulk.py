@@ -159,7 +159,8 @@ def _watch(ours: Sendcode, sid: str) -> BulkJob:
 def _nobody(job: BulkJob) -> NoReturn:
     click.echo(
         f"sendcode: nobody has gone on with it for {IDLE:.0f} s, at {_line(job)}\n"
-        "Jobs are done by the relay: see that `sendcode relay` runs. It goes on by itself then;"
+        "Jobs are done by the relay: it does not run (`sendcode relay`), waits for broker or"
+        " database, or has other jobs first. It goes on by itself then;"
         f" `sendcode bulk show {job.sid} --wait` watches it.",
         err=True,
     )

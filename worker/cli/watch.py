@@ -52,15 +52,17 @@ def queues() -> None:
 
 @main.command()
 @click.option("--country", default="", help="Of that one alone: an ISO code, such as GB.")
-@click.option("--channel", type=CHANNELS, default="")
+@click.option("--channel", type=CHANNELS)
 @of_service
 @of_sender
 @_since
 @json_option
-def failures(since: int, service: str | None, sender: str | None, **where: str) -> None:
+def failures(
+    since: int, country: str, channel: str | None, service: str | None, sender: str | None
+) -> None:
     """Show what failed, grouped by code, channel and country, with the cause and what to do."""
-    where["country"] = where["country"].upper()
-    found = parts().failures.look(since, **where, service=service or "", sender=sender or "")
+    where = (country.upper(), channel or "", service or "", sender or "")
+    found = parts().failures.look(since, *where)
     lines = []
     for group in found.groups:
         lines.append(

@@ -23,7 +23,7 @@ from worker.errors import (
     NotFoundError,
     SendcodeError,
 )
-from worker.filters import STATES, Filters
+from worker.filters import Filters, check
 from worker.models import new_sid
 from worker.operations.sending import Sending
 from worker.operations.words import Outcome, Result, acting, done_or_would, require_admin
@@ -41,10 +41,6 @@ BATCH = 50  # deliveries that one look finds
 TICK = 1.0  # seconds between two looks for a job
 LEASE = 5_000  # ms; one delivery takes less, and each renews it
 _SID = re.compile(r"VL[0-9a-f]{32}", re.ASCII)
-_COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
-_ERROR = re.compile(r"[0-9]{1,6}|[a-z][a-z0-9_]{0,31}", re.ASCII)
-_SERVICE = re.compile(r"VA[0-9a-f]{32}", re.ASCII)
-_SENDER = re.compile(r"(?!.*[0-9]{7})[a-z0-9][a-z0-9-]{0,31}", re.ASCII)  # never a number
 _j = bulk_jobs.c
 _RUNNING = text("bulk_jobs.state = 'running'")
 # In turns, since a code that waits behind another job's thousands would be dead.
@@ -170,7 +166,9 @@ class Bulk:
             raise InvalidParameterError("Verb", f"must be one of {', '.join(VERBS)}")
         if channel not in (tuple(Channel) if verb == "resend" else (None,)):
             raise InvalidParameterError("Channel", "goes with resend, and must be sms or call")
-        _check(filters)
+        check(filters)
+        if filters.sids is not None:
+            _check_chosen(filters.sids, filters.narrowed)
         if filters.number:
             raise InvalidParameterError("Number", "is no filter here: act on each of its sids")
         if override_limits:
@@ -332,23 +330,6 @@ class Bulk:
             by = Operator(job["who"], job["address"])
             write_down(connection, by, "bulk.end", job["sid"], job["reason"], after=ended)
         log.info("bulk.done", job=job["sid"], **ended)
-
-
-def _check(filters: Filters) -> None:
-    """What is kept with the job and shown can only be what a filter means."""
-    words: dict[str, tuple[str | None, bool]] = {
-        "State": (filters.state, filters.state in STATES),
-        "Channel": (filters.channel, filters.channel in tuple(Channel)),
-        "Country": (filters.country, bool(_COUNTRY.fullmatch(filters.country or ""))),
-        "Error": (filters.error_code, bool(_ERROR.fullmatch(filters.error_code or ""))),
-        "Service": (filters.service, bool(_SERVICE.fullmatch(filters.service or ""))),
-        "Sender": (filters.sender, bool(_SENDER.fullmatch(filters.sender or ""))),
-    }
-    for name, (value, known) in words.items():
-        if value is not None and not known:
-            raise InvalidParameterError(name, "is nothing that a delivery can have")
-    if filters.sids is not None:
-        _check_chosen(filters.sids, any(value for value, _ in words.values()))
 
 
 def _check_chosen(sids: Sequence[str], filtered: bool) -> None:

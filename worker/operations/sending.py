@@ -135,7 +135,6 @@ class Sending:
             own code is not kept any more; `key_missing` or `unreadable`, its number cannot be
             opened; `not_allowed`, to override limits
         :raises BlockedError: the number is blocked
-        :raises PausedError: nothing goes out over the channel, or to the country
         :raises LimitReachedError: a send limit is reached, or a budget used up
         :raises LimitsUnavailableError: the limits cannot be asked
         """
@@ -210,7 +209,8 @@ class Sending:
         self._check(row, wanted)
         after: dict[str, Any] = {"channel": wanted.value, "limits_overridden": override_limits}
         queue = queue_of(wanted, _LANES[row["queue"]])
-        after |= {"held": True} if queue in self._holds.now().queues else {}
+        pause = self._holds.now().pause_of(queue, wanted.value, row["country"])
+        after |= {"waits_for_end_of": pause} if pause else {}
         if dry_run:
             return Outcome(action, row["sid"], Result.WOULD, before, after)
         limits = [] if override_limits else self._limits_of(row, wanted)
@@ -261,7 +261,6 @@ class Sending:
     def _check(self, row: RowMapping, channel: Channel) -> None:
         if row["pays"] and channel is Channel.CALL:
             raise PaymentError(by_call=True)
-        self._holds.now().refuse(channel.value, row["country"])
         sealed = (row["key_id"], row["number_sealed"], row["verification"])
         number = open_number(self._keyring, *sealed)
         phone.parse(number, channel)  # a landline takes no SMS
