@@ -1,5 +1,6 @@
 """Phone numbers: one spelling per number, or a refusal that never repeats the number."""
 
+import re
 import unicodedata
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ _SEPARATORS = ".()[]/−．（）／"  # besides spaces, dashes and invisible fo
 _SEPARATOR_CATEGORIES = {"Zs", "Pd", "Cf"}
 _NON_GEOGRAPHIC = "001"  # libphonenumber's region of satellite and global-service codes
 _ARGENTINA = 54
+_NANP = re.compile("1[2-9][0-9]{2}")  # `1 242` is what the Bahamas are dialled with
 # Ofcom keeps these mobile numbers for films, demos and tests. No handset has one, so they are safe
 # to send to; libphonenumber knows no such numbers.
 _DRAMA = range(447_700_900_000, 447_700_901_000)
@@ -107,7 +109,11 @@ def carrier(e164: str) -> tuple[str | None, str | None]:
 
 
 def is_calling_code(digits: str) -> bool:
-    """Whether a country's numbers begin with these digits, as `44`."""
+    """Whether a country's numbers begin with these digits, as `44`. An area code may follow a 1:
+    `1242` is the Bahamas'.
+    """
+    if _NANP.fullmatch(digits):
+        return True
     plain = digits.isascii() and digits.isdigit() and digits[0] != "0"
     return plain and len(digits) < 4 and int(digits) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE
 

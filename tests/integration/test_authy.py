@@ -594,6 +594,18 @@ def test_a_country_code_that_is_none(client: TestClient, unchanged: Callable[[],
     unchanged()
 
 
+def test_a_country_code_with_an_area_code(client: TestClient) -> None:
+    """What Authy's form sends for countries that share the 1 is a calling code everywhere."""
+    bahamas = {"country_code": "1 242", "phone_number": "359 1234"}
+    user = new_user(client, "359 1234", "1 242")
+    assert new_user(client, "(242) 359-1234") == user
+    assert start(client, **bahamas).json()["message"].endswith("+1 242-359-1234.")
+    found = ask(client, "phones/verification/status", **bahamas).json()
+    assert found["status"] == "pending"
+    assert ask(client, "phones/info", **bahamas).json()["type"] == "cellphone"
+    refused(check(client, "000", **bahamas), 401, 60022)
+
+
 def test_what_is_known_of_a_number(client: TestClient) -> None:
     """The type of a number is told as far as the numbering plan does."""
     query = {"country_code": "44", "phone_number": "7400123456"}

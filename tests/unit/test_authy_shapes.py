@@ -59,6 +59,8 @@ def test_a_verification_has_one_uuid() -> None:
         ("+44", "(7400) 123456", "+447400123456"),
         ("44", "7400 123456\r\n\x00", "+447400123456"),
         ("1", "٣١٧", "+1"),
+        ("1 242", "359 1234", "+12423591234"),
+        ("+1-876", "555 0123", "+18765550123"),
     ],
 )
 def test_what_is_no_digit_goes(country: str, number: str, whole: str) -> None:
@@ -66,7 +68,7 @@ def test_what_is_no_digit_goes(country: str, number: str, whole: str) -> None:
     assert international(country, number) == whole
 
 
-@pytest.mark.parametrize("country", ["", "US", "٣٣", "0", "033", "999", "1204", "--"])
+@pytest.mark.parametrize("country", ["", "US", "٣٣", "0", "033", "999", "1142", "12423", "--"])
 def test_what_is_no_calling_code_is_refused(country: str) -> None:
     """A number without its calling code is no number: its digits may be another country's."""
     with pytest.raises(InvalidParameterError):
@@ -86,9 +88,11 @@ def test_months_reach_as_far_as_rows_are_kept() -> None:
 def test_a_file_of_users_is_read() -> None:
     """Columns come in any order, the address may be missing, and blank lines do not count."""
     text = "\ufeffcellphone,Authy_ID,country_code\n317-338-9302,1635,1\n\n7400123456,7,44\n"
+    text += "359 1234,8,1 242\n"
     assert list(read_users(text)) == [
         UserRow(2, 1635, "+13173389302", ""),
         UserRow(4, 7, "+447400123456", ""),
+        UserRow(5, 8, "+12423591234", ""),
     ]
 
 
