@@ -63,6 +63,18 @@ def test_a_text_that_cannot_be_made_is_refused(
     assert not list(parts.redis.scan_iter("sendcode:limit:*"))
 
 
+def test_a_template_stays_with_its_locale(parts: Sendcode, provider: Standin) -> None:
+    """A call's locale, which a kept template may not have, leaves the template's text as it was."""
+    path = service_with(parts)
+    mine = {"FriendlyName": "Mine", "Locale": "pt", "Text": "{{code}} serve para entrar"}
+    made = door(parts).post("/v2/Templates", data=mine).json()
+    first = begin(parts, path, TemplateSid=made["sid"], Locale="pt-BR")
+    text = f"{code_of(parts, first['sid'])} serve para entrar"
+    begin(parts, path, Channel="call", Locale="pt-BR")
+    assert body_of(parts, provider, first) == text
+    assert body_of(parts, provider, begin(parts, path, Locale="pt-BR")) == text
+
+
 def test_a_resend_that_cannot_be_made_is_refused(parts: Sendcode) -> None:
     """A hash that is kept and a template that is brought may not fit together: 400, and the send is
     given back.

@@ -6,9 +6,12 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     String,
+    and_,
     bindparam,
+    case,
     func,
     insert,
     update,
@@ -34,6 +37,16 @@ Also = Callable[[Connection, str, str], object]
 
 _v = verifications.c
 _BROUGHT = ("friendly_name", "app_hash", "send_digits", "template_sid", "locale")
+
+
+def _stays(name: str) -> ColumnElement[Any]:
+    """What this start does not bring stays as the one before brought it."""
+    return func.coalesce(bindparam(f"b_{name}", type_=String), _v[name])
+
+
+_KEEPS_TEMPLATE = and_(
+    bindparam("b_template_sid", type_=String).is_(None), _v.template_sid.is_not(None)
+)
 _RESEND = (
     update(verifications)
     .where(
@@ -44,10 +57,9 @@ _RESEND = (
     .values(
         channel=bindparam("b_channel"),
         updated_at=now_ms(),
-        # What this start does not bring stays as the one before brought it.
-        **{
-            name: func.coalesce(bindparam(f"b_{name}", type_=String), _v[name]) for name in _BROUGHT
-        },
+        **{name: _stays(name) for name in _BROUGHT if name != "locale"},
+        # A template that stays has its text in the locale that was chosen with it.
+        locale=case((_KEEPS_TEMPLATE, _v.locale), else_=_stays("locale")),
     )
     .returning(verifications)
 )
