@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers import code_of, count
+from tests.helpers import code_of, count, delivery, let_time_pass
 from tests.integration.conftest import NUMBER
 from tests.integration.doors import door, refused
 from tests.integration.test_start_options import begin, body_of, service_with
@@ -61,6 +61,24 @@ def test_a_text_that_cannot_be_made_is_refused(
     refused(client.post(f"{path}/Verifications", data=form), 400, 60200)
     assert (count(parts, "verifications"), count(parts, "deliveries")) == (0, 0)
     assert not list(parts.redis.scan_iter("sendcode:limit:*"))
+
+
+def test_what_a_resend_brings_hides_no_delivery(parts: Sendcode, provider: Standin) -> None:
+    """A text that may have gone out is found though a resend changed its words since; another
+    verification's text to the same number is not taken for it.
+    """
+    path, other = service_with(parts), service_with(parts)
+    first = begin(parts, path)
+    provider.script.append("drop")
+    body_of(parts, provider, first)
+    begin(parts, path, CustomFriendlyName="Acme", AppHash=HASH, Locale="de")
+    body_of(parts, provider, begin(parts, other))
+    let_time_pass(parts, 9)
+    body_of(parts, provider, first)
+    sid = first["send_code_attempts"][-1]["attempt_sid"]
+    found = delivery(parts, sid)
+    assert (found.state, found.provider_sid) == ("accepted", provider.kept[0]["sid"])
+    assert len(provider.sent) == 2
 
 
 def test_a_template_stays_with_its_locale(parts: Sendcode, provider: Standin) -> None:

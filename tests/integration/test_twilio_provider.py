@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -192,7 +193,9 @@ def provider(url: str, **changes: Any) -> TwilioProvider:
 
 def outgoing(channel: Channel = Channel.SMS, remaining: int = 600) -> Outgoing:
     content = TEXT if channel is Channel.SMS else TWIML
-    return Outgoing("SD1", channel, NUMBER, content, CALLBACK, time.monotonic() + remaining + 0.9)
+    dies_at = time.monotonic() + remaining + 0.9
+    code = "483920" if channel is Channel.SMS else None
+    return Outgoing("SD1", channel, NUMBER, content, CALLBACK, dies_at, code=code)
 
 
 def refused(action: Callable[[], object]) -> ProviderError:
@@ -581,6 +584,32 @@ def test_an_sms_is_found_by_its_text(twilio: Twilio) -> None:
     assert provider(twilio.url).find(outgoing(), SINCE, ()) == Accepted("SM6", "queued")
     (seen,) = twilio.seen
     assert seen.query == {"To": [NUMBER], "PageSize": ["20"]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<#> Ihr Bestätigungscode von Acme lautet: 483920 He42w354ol9",
+        "您的验证码是483920。",
+        "Sent from your Twilio trial account - 483920\n\n@example.com #483920",
+    ],
+)
+def test_an_sms_is_found_by_its_code_in_other_words(twilio: Twilio, body: str) -> None:
+    """What a resend changes of the text does not hide what was sent before it."""
+    twilio.plays(page("messages", message("SM1", SINCE, body=body)))
+    assert provider(twilio.url).find(outgoing(), SINCE, ()) == Accepted("SM1", "sent")
+
+
+@pytest.mark.parametrize("digits", ["483921", "1483920", "4839201", "48392", "a483920", "483920b"])
+def test_another_code_is_not_ours(twilio: Twilio, digits: str) -> None:
+    """Another verification's message is not taken for ours, nor is a longer word with our code."""
+    twilio.plays(page("messages", message("SM1", SINCE, body=TEXT.replace("483920", digits))))
+    assert provider(twilio.url).find(outgoing(), SINCE, ()) is None
+
+
+def test_no_code_is_shown_of_what_goes_out() -> None:
+    """What is printed of a message tells neither its number nor its code."""
+    assert not {NUMBER, "483920"} & set(re.findall(r"[+0-9]+", repr(outgoing())))
 
 
 def test_a_trial_accounts_text_is_recognised(twilio: Twilio) -> None:

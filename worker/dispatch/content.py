@@ -27,17 +27,19 @@ class Content:
         :raises cryptography.exceptions.InvalidTag: the number belongs to another row
         """
         channel = Channel(job["channel"])
+        code = self._code(job) if channel is Channel.SMS else None
         return Outgoing(
             delivery_sid=job["sid"],
             channel=channel,
             to=self._keyring.open_number(
                 job["key_id"], job["number_sealed"], job["verification_sid"]
             ),
-            content=self._text(job) if channel is Channel.SMS else self._words(job),
+            content=self._words(job) if code is None else self._text(job, code),
             callback_url=f"{self._callbacks}/{channel}/{job['sid']}",
             dies_at=dies_at,
             messaging_service_sid=job["messaging_service_sid"],
             send_digits=job["send_digits"],
+            code=code,
         )
 
     def spoken(self, job: Row) -> str:
@@ -55,9 +57,9 @@ class Content:
             action_url=f"{self._callbacks}/gate/{job['sid']}",
         )
 
-    def _text(self, job: Row) -> str:
+    def _text(self, job: Row, code: str) -> str:
         return messages.sms_text(
-            code=self._code(job),
+            code=code,
             brand=job["brand"],
             locale=job["locale"],
             do_not_share=job["do_not_share"],

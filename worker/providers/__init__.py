@@ -1,5 +1,6 @@
 """What dispatch hands to a provider and what it gets back."""
 
+import re
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from worker.money import Money
 from worker.states import Channel, DeliveryState
 
 LAST_SECOND = 1.0  # of a code's life, in which nothing is sent: a validity counts whole seconds
+_WORD = re.compile(r"[0-9A-Za-z]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Outgoing:
     :param callback_url: where the provider reports; carries the delivery's sid
     :param send_digits: keys that a call presses once it is answered, for an extension
     :param messaging_service_sid: sends an SMS in the place of the sender in the settings
+    :param code: that the text of an SMS holds
     """
 
     delivery_sid: str
@@ -31,6 +34,12 @@ class Outgoing:
     dies_at: float
     messaging_service_sid: str | None = None
     send_digits: str | None = None
+    code: str | None = field(default=None, repr=False)
+
+    def may_read(self, text: str) -> bool:
+        """Whether this SMS may have had this text: a resend changes the words around the code."""
+        # No pattern of the code: `re` would keep it.
+        return text == self.content or self.code in _WORD.findall(text)
 
     @property
     def remaining(self) -> float:

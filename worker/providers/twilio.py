@@ -110,8 +110,8 @@ class TwilioProvider:
     def find(self, outgoing: Outgoing, since: datetime, known: Collection[str]) -> Accepted | None:
         """Ask for what `send` may have handed over; see `worker.providers.Provider.find`.
 
-        A message is known by its text. Any call of ours in that time is taken for the one asked
-        for: a second would be worse than none.
+        A message is known by its text, or by the code in other words. Any call of ours in that
+        time is taken for the one asked for: a second would be worse than none.
         """
         earliest = since.astimezone(UTC) - CLOCK_SLACK
         return self._settle(
@@ -310,7 +310,7 @@ def _may_be(record: Any, outgoing: Outgoing, earliest: datetime) -> bool:
         return False
     if outgoing.channel is Channel.CALL:
         return True
-    return bool((record.body or "").removeprefix(TRIAL_PREFIX) == outgoing.content)
+    return outgoing.may_read((record.body or "").removeprefix(TRIAL_PREFIX))
 
 
 def _code(text: str) -> int | None:
