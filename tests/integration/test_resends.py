@@ -107,6 +107,19 @@ def test_a_resend_that_cannot_be_made_is_refused(parts: Sendcode) -> None:
     begin(parts, path)
 
 
+def test_a_name_that_is_kept_makes_the_room(parts: Sendcode) -> None:
+    """A hash that does not fit beside the service's name fits beside a short one that is kept. Once
+    that verification is overdue the service's name counts, and nothing is written.
+    """
+    path = service_with(parts, WebOrigin=ORIGIN, FriendlyName="Пример" * 5)
+    form = {"To": NUMBER, "Channel": "sms", "AppHash": HASH, "Locale": "ru"}
+    first = begin(parts, path, CustomFriendlyName="Я")
+    assert begin(parts, path, **form)["sid"] == first["sid"]
+    let_time_pass(parts, 601)
+    refused(door(parts).post(f"{path}/Verifications", data=form), 400, 60200)
+    assert (count(parts, "verifications"), count(parts, "deliveries")) == (1, 2)
+
+
 def test_a_number_that_stays_busy(parts: Sendcode, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where others are quicker each time the start is 429 and not an outage, and counts nowhere."""
     monkeypatch.setattr(Together, "write", lambda *_: None)

@@ -118,7 +118,6 @@ class Writing(Admission):
                 resent = self._resend(connection, wanted, values, indexes) if live else None
                 if resent is not None:
                     resent = self._fit(connection, resent, wanted, number)
-                    _check_resent(connection, resent, seen[0], wanted)
                 row = resent or self._create(
                     connection, self._new(wanted, values, number, indexes, seen[0]), indexes, live
                 )
@@ -126,6 +125,7 @@ class Writing(Admission):
                     seen = self._look(account, service, indexes, connection)
                     refuse_closed(seen)
                     continue
+                _check_written(connection, row, seen[0], wanted)
                 queued = self._queue(connection, row, wanted, seen[0]["plan"], lane, at_once)
                 if also is not None:
                     also(connection, row["sid"], queued["sid"])
@@ -239,12 +239,13 @@ class Writing(Admission):
         return statement.on_conflict_do_nothing().returning(verifications)
 
 
-def _check_resent(connection: Connection, row: Row, service: Row, wanted: Start) -> None:
-    """Only with an app hash a text has little room: what is kept and what is brought may not fit.
+def _check_written(connection: Connection, row: Row, service: Row, wanted: Start) -> None:
+    """What is kept and what is brought may not fit together.
 
     :raises InvalidParameterError: no text can hold both
     """
-    if wanted.channel is not Channel.SMS or row["app_hash"] is None:
+    free = row["app_hash"] is None and service["web_origin"] is None
+    if wanted.channel is not Channel.SMS or free:
         return
     template = row["template_sid"]
     pattern = text_of(connection, template, row["locale"]) if template else None
