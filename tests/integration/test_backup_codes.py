@@ -155,6 +155,24 @@ def test_none_were_made(parts: Sendcode, where: tuple[str, str, str]) -> None:
             parts.factors.create_entity(*where)
 
 
+def test_an_entity_made_again_meanwhile(
+    parts: Sendcode, where: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codes that are hashed while their entity is deleted and made again are the new one's."""
+
+    def replaced(code: str, salt: bytes) -> str:
+        monkeypatch.undo()
+        parts.factors.delete_entity(*where)
+        parts.factors.create_entity(*where)
+        return hash_code(code, salt)
+
+    monkeypatch.setattr(backup, "hash_code", replaced)
+    made = parts.factors.make_backup_codes(*where)
+    assert made.remaining == 10
+    assert made.entity == parts.factors.fetch_entity(*where)
+    assert parts.factors.check_backup_code(*where, made.codes[0]).accepted
+
+
 def test_nothing_is_hashed_for_nobody(parts: Sendcode, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no such service or identity it is said at once: hashing is dear."""
 

@@ -102,7 +102,8 @@ class BackingUp(Base):
                 count_creation(connection, entity)
             hashes = [hash_code(code, salt) for code in codes]
         with self._db.begin() as connection:
-            self._entity(connection, account_sid, service_sid, identity, lock=True)
+            # Another one where it was deleted and made again while we hashed.
+            entity = self._entity(connection, account_sid, service_sid, identity, lock=True)
             for table in (backup_codes, backup_sets):
                 connection.execute(delete(table).where(table.c.entity_sid == entity.sid))
             connection.execute(
