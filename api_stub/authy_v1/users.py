@@ -111,7 +111,7 @@ def _enrol(parts: Sendcode, app: AuthyApp, authy_id: str, given: Parameters) -> 
     enrolment = parts.factors.create_factor(*where, Change(friendly_name=name))
     for earlier in before:  # not before there is another: a refused request ends none
         with suppress(NotFoundError):
-            parts.factors.delete_factor(*where, earlier.sid)
+            parts.factors.delete_factor(*where, earlier.sid, only=UNVERIFIED)
     return {
         "label": enrolment.factor.friendly_name,
         "issuer": parse_qs(urlsplit(enrolment.uri).query)["issuer"][0],

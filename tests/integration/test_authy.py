@@ -401,6 +401,23 @@ def test_a_user_with_an_app_gets_no_message(
     assert ask(client, f"verify/{app.code()}/{user}").status_code == 200
 
 
+def test_an_app_that_is_confirmed_meanwhile_stays(
+    parts: Sendcode, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new secret ends the apps that never showed a token, not one that does at that moment."""
+    user = new_user(client)
+    app = App(parts, enrolled(client, user))
+    make = parts.factors.create_factor
+
+    def late(*args: Any) -> Any:
+        assert ask(client, f"verify/{app.code(-1)}/{user}").status_code == 200
+        return make(*args)
+
+    monkeypatch.setattr(parts.factors, "create_factor", late)
+    enrolled(client, user)
+    assert ask(client, f"verify/{app.code()}/{user}").status_code == 200
+
+
 def test_a_new_app_takes_the_old_ones_place(parts: Sendcode, client: TestClient) -> None:
     """The old app counts until the new one shows its first right token, and not after."""
     user = new_user(client)

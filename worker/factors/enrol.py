@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from worker.db import now_ms
-from worker.errors import FactorParameterError, FactorRefusedError, SendcodeError
+from worker.errors import FactorParameterError, FactorRefusedError, NotFoundError, SendcodeError
 from worker.factor_outbox import FactorEvent
 from worker.factors import totp
 from worker.factors.base import LASTS, Base, config_of, factor_view, sealed
@@ -195,14 +195,24 @@ class Enrolling(Base):
             log.info("totp.enrolled" if verified else "totp.wrong", factor=sid, tries=row["tries"])
         return factor_view(row, entity)
 
-    def delete_factor(self, account_sid: str, service_sid: str, identity: str, sid: str) -> None:
+    def delete_factor(
+        self,
+        account_sid: str,
+        service_sid: str,
+        identity: str,
+        sid: str,
+        only: str | None = None,
+    ) -> None:
         """Delete the factor with its challenges.
 
+        :param only: the status that it must still have
         :raises NotFoundError: no such factor
         """
         with self._db.begin() as connection:
             entity = self._entity(connection, account_sid, service_sid, identity, lock=True)
-            self._factor(connection, entity, sid, lock=True)
+            found = self._factor(connection, entity, sid, lock=True)
+            if only not in (None, found["status"]):
+                raise NotFoundError("factor")
             connection.execute(delete(challenges).where(challenges.c.factor_sid == sid))
             connection.execute(delete(factors).where(_f.sid == sid))
             self._note(connection, FactorEvent.DELETED, entity, sid)
