@@ -273,7 +273,7 @@ entities = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Index("uq_entities_identity", "service_sid", "identity", unique=True),
-    Index(None, "service_sid", "created_at"),
+    Index(None, "service_sid", "sid"),
 )
 
 factors = Table(
@@ -322,7 +322,7 @@ challenges = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("responded_at", BigInteger),
     Index(None, "factor_sid", "created_at"),
-    Index(None, "entity_sid", "created_at"),
+    Index(None, "entity_sid", "sid"),
     Index(None, "created_at"),
 )
 

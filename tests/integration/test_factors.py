@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidTag
-from sqlalchemy import select, text, update
+from sqlalchemy import event, select, text, update
 from structlog.testing import capture_logs
 
 from tests import leaks
@@ -552,3 +552,24 @@ def test_purge(parts: Sendcode, service: Service, app: App) -> None:
     assert [c.sid for c in parts.factors.list_challenges(*kept.where, Window(9)).items] == [new.sid]
     assert [f.sid for f in parts.factors.list_factors(*kept.where, Window(9)).items] == [kept.sid]
     assert young.sid != kept.sid
+
+
+def test_the_next_page_is_found_by_index(parts: Sendcode, service: Service) -> None:
+    """A page of a service's users begins behind the last one's sid, wherever that is, and sorts
+    nothing."""
+    asked: list[tuple[str, Any]] = []
+    event.listen(
+        parts.db.single,
+        "before_cursor_execute",
+        lambda connection, cursor, statement, given, *rest: asked.append((statement, given)),
+    )
+    parts.factors.list_entities(ACCOUNT, service.sid, Window(50, after="YE1"))
+    statement, given = asked[-1]
+    explain = "EXPLAIN QUERY PLAN " if parts.db.dialect == "sqlite" else "EXPLAIN "
+    with parts.db.begin() as connection:
+        if parts.db.dialect == "postgresql":
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        plan = str(connection.exec_driver_sql(f"{explain}{statement}", given).all())
+    assert "ix_entities_service_sid_sid" in plan
+    assert "Sort" not in plan
+    assert "TEMP B-TREE" not in plan
