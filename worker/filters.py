@@ -11,12 +11,13 @@ from worker.errors import InvalidParameterError
 from worker.models import deliveries, verifications
 from worker.states import NO_ERROR, NOT_ARRIVED, Channel, DeliveryState
 
+SENDER = "(?!.*[0-9]{7})[a-z0-9][a-z0-9-]{0,31}"  # its name, and never a number
 ANY_FAILURE = "not-arrived"  # as a filter by state: whatever ended before the phone
 STATES = (*(state.value for state in DeliveryState), ANY_FAILURE)
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _ERROR = re.compile(r"[0-9]{1,6}|[a-z][a-z0-9_]{0,31}", re.ASCII)
 _SERVICE = re.compile(r"VA[0-9a-f]{32}", re.ASCII)
-_SENDER = re.compile(r"(?!.*[0-9]{7})[a-z0-9][a-z0-9-]{0,31}", re.ASCII)  # never a number
+_SENDER = re.compile(SENDER, re.ASCII)
 _d, _v = deliveries.c, verifications.c
 _OF_DELIVERY = (
     *(_d.sid, _d.verification_sid, _d.channel, _d.state, _d.sender, _d.error_code),

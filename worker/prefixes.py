@@ -9,7 +9,7 @@ they would lead to a line of the requests.
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -124,17 +124,19 @@ class Prefixes:
             if (within, there) not in self._known:
                 found = self._look(within, there)
                 self._known[within, there] = time.monotonic(), found
-            return self._known[within, there][1]
+            found = self._known[within, there][1]
         finally:
             self._looking.release()
+        blocked = self._holds.now().prefixes
+        shown = [replace(one, blocked=one.prefix.startswith(blocked)) for one in found.prefixes]
+        return replace(found, prefixes=shown)
 
     def _look(self, within: int, country: str) -> Found:
         rows, at_least = self._rows(within, country)
         codes = [code for decided, found in rows for code in self._codes(found, decided)]
         opened = [code for code in codes if code is not None]
         tallies, few = grouped(opened)
-        blocked = self._holds.now().prefixes
-        found = sorted((_shown(*one, blocked) for one in tallies.items()), key=_order)
+        found = sorted((_shown(*one) for one in tallies.items()), key=_order)
         return Found(found[:ROWS], len(codes), few, len(codes) - len(opened), at_least)
 
     def _rows(self, within: int, country: str) -> tuple[list[tuple[bool, Sequence[Any]]], bool]:
@@ -188,7 +190,7 @@ def _looked_at(
     return rows, full
 
 
-def _shown(name: str, tally: Tally, blocked: tuple[str, ...]) -> Prefix:
+def _shown(name: str, tally: Tally) -> Prefix:
     ((country, _),) = tally.countries.most_common(1)
     words = ("codes", "decided", "approved", "delivered", "failed")
     return Prefix(
@@ -197,7 +199,7 @@ def _shown(name: str, tally: Tally, blocked: tuple[str, ...]) -> Prefix:
         numbers=len(tally.numbers),
         first_at=min(tally.moments) // MINUTE * MINUTE,
         last_at=max(tally.moments) // MINUTE * MINUTE,
-        blocked=name.startswith(blocked),
+        blocked=False,
         **{word: tally.counts[word] for word in words},
     )
 

@@ -15,7 +15,7 @@ from api_stub.verify_v2.common import Given, Reader, parts_of
 from api_stub.verify_v2.openapi import TEXT, asking, form
 from worker import failures as rooms
 from worker import phone
-from worker.filters import STATES
+from worker.filters import SENDER, STATES
 from worker.minutes import Place
 from worker.money import Money, shown
 from worker.wiring import Sendcode
@@ -41,7 +41,7 @@ def _asked(*names: str) -> dict[str, Any]:
     kinds = KINDS | {
         "state": {"type": "string", "enum": list(STATES)},
         "country": {"type": "string", "pattern": "^[A-Za-z]{2}$"},
-        "sender": {"type": "string", "pattern": "^[a-z][a-z-]{0,31}$"},
+        "sender": {"type": "string", "pattern": f"^{SENDER}$"},
     }
     return {name: kinds.get(name, TEXT) for name in names}
 

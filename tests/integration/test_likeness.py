@@ -178,11 +178,12 @@ def test_who_may_not_ask_learns_nothing(two: Two) -> None:
         lacks = weak["read" if SCOPES[method, path] == "start" else "start"]
         lacks.get("/v2/ApiKeys")  # from here on the key is remembered
         for client, status in ((nobody, 401), (lacks, 403)):
-            known, unknown = (
-                asked(statements, client, method, path, names) for names in (two.ours, UNKNOWN)
-            )
-            if known != unknown:  # its key may have been looked up anew just in between
-                known = asked(statements, client, method, path, two.ours)
+            for _ in range(3):  # the key may be looked up anew just in between
+                known, unknown = (
+                    asked(statements, client, method, path, names) for names in (two.ours, UNKNOWN)
+                )
+                if known == unknown:
+                    break
             assert known == unknown, path
             assert (known[0], "NAME" in known[2]) == (status, False), path
 

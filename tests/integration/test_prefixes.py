@@ -30,6 +30,7 @@ def ago(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         then = SimpleNamespace(time_ns=lambda: time.time_ns() - seconds * 10**9)
         monkeypatch.setattr(models, "time", then)
 
+    monkeypatch.setattr(prefixes, "FRESH", 0)
     back(600)
     return back
 
