@@ -41,7 +41,7 @@ class Looks:
         self._made_at = float("-inf")
         self._changed = float("-inf")
         self._grouping = threading.Lock()
-        self._found: dict[tuple[int, str, str, str, str], tuple[float, Found]] = {}
+        self._found: dict[tuple[object, ...], tuple[float, Found]] = {}
 
     def look(self, fresh: bool = False) -> Look:
         """The present look, made anew when it is too old.
@@ -74,25 +74,18 @@ class Looks:
             return None, float("inf")
         return last, time.monotonic() - self._made_at
 
-    def failures(
-        self,
-        within: int,
-        country: str = "",
-        channel: str = "",
-        service: str = "",
-        sender: str = "",
-    ) -> Found:
+    def failures(self, within: int, **where: str) -> Found:
         """Failures of the last `within` seconds, no older than `GROUPED` seconds.
 
-        :param country: that one's alone; likewise the others, see `worker.failures`
+        :param where: as `worker.failures.Failures.look` takes them
         :raises sqlalchemy.exc.SQLAlchemyError: the database does not answer
         """
-        key = (within, country, channel, service, sender)
+        key = (within, *sorted(where.items()))
         with self._grouping:
             now = time.monotonic()
             self._found = {k: v for k, v in self._found.items() if now - v[0] < GROUPED}
             if key not in self._found:
-                found = self._parts().failures.look(*key)
+                found = self._parts().failures.look(within, **where)
                 self._found[key] = time.monotonic(), found
             return self._found[key][1]
 
