@@ -47,6 +47,7 @@ BEYOND_A_SCHEMA = {
     "Text": "a template: the code's place once, no link, one part",
     "Fallback": "a plan has a grammar of its own",
     "Scopes": "words in a list",
+    "Scope": "one of the account's services",
     "Requests": "no filter goes with those that are chosen",
     **dict.fromkeys(("Sid", "Reason", "Kind", "Name", "State", "Sender"), "an operator's words"),
     **dict.fromkeys(("Error", "name"), "an operator's words"),
