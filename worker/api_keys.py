@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from sqlalchemy import RowMapping, insert, or_, select, update
 
-from worker.audit import UNASKED, Operator, write_down
+from worker.audit import Operator, configured
 from worker.db import Database, now_ms
 from worker.door_tables import api_keys
 from worker.errors import InvalidParameterError, NotFoundError
@@ -85,9 +85,8 @@ class ApiKeys:
         )
         with self._db.begin() as connection:
             key = _key(connection.execute(statement).mappings().one())
-            if by is not None:
-                may = {"name": key.friendly_name, "scopes": sorted(key.scopes)}
-                write_down(connection, by, "api_key.create", key.sid, UNASKED, after=may)
+            may = {"name": key.friendly_name, "scopes": sorted(key.scopes)}
+            configured(connection, by, "api_key.create", key.sid, **may)
         return key, secret
 
     def page(self, account_sid: str, window: Window) -> Slice[ApiKey]:
@@ -119,8 +118,8 @@ class ApiKeys:
                 .where(_k.sid == sid, _k.account_sid == account_sid, _k.revoked_at.is_(None))
                 .values(revoked_at=now_ms())
             ).rowcount
-            if gone and by is not None:
-                write_down(connection, by, "api_key.revoke", sid, UNASKED)
+            if gone:
+                configured(connection, by, "api_key.revoke", sid)
         with self._lock:
             self._known.pop(sid, None)
         if not gone:

@@ -105,23 +105,21 @@ class Held:
         """
         :raises PausedError: nothing goes out over this channel, or to this country
         """
-        for kind, name, paused in (
-            (PauseKind.COUNTRY, country, self.countries),
-            (PauseKind.CHANNEL, channel, self.channels),
-        ):
-            if name in paused:
-                raise PausedError(kind.value, name, self.left.get((kind.value, name)))
+        if found := self._pause(channel, country):
+            raise PausedError(*found, self.left.get(found))
 
     def pause_of(self, queue: str, channel: str, country: str) -> str | None:
         """What keeps such a delivery where it is, such as `country GB`; None where nothing does."""
-        for kind, name, paused in (
-            (PauseKind.COUNTRY, country, self.countries),
-            (PauseKind.CHANNEL, channel, self.channels),
-            (PauseKind.QUEUE, queue, self.queues),
-        ):
-            if name in paused:
-                return f"{kind.value} {name}"
-        return None
+        found = self._pause(channel, country)
+        if found is None and queue in self.queues:
+            found = PauseKind.QUEUE.value, queue
+        return " ".join(found) if found else None
+
+    def _pause(self, channel: str, country: str) -> tuple[str, str] | None:
+        """Kind and name of the pause that lets nothing out by this channel or to this country."""
+        if country in self.countries:
+            return PauseKind.COUNTRY.value, country
+        return (PauseKind.CHANNEL.value, channel) if channel in self.channels else None
 
     def free(self) -> ColumnElement[bool]:
         """The deliveries that nothing holds, as a condition."""

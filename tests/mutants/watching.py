@@ -93,8 +93,8 @@ WATCHING = (
     _mutant(
         "secrets-are-taken-out-unseen",
         "worker/factors/transfer.py",
-        '                write_down(connection, by, "factors.export", service_sid, UNASKED)\n',
-        "                pass\n",
+        '            configured(connection, by, "factors.export", service_sid)\n',
+        "",
         TRANSFER + "test_what_is_taken_out_comes_in_elsewhere",
     ),
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import RowMapping, insert, or_, select, update
 
-from worker.audit import UNASKED, Operator, write_down
+from worker.audit import Operator, configured
 from worker.db import Database, now_ms
 from worker.door_tables import authy_keys
 from worker.errors import NotFoundError
@@ -83,9 +83,8 @@ class AuthyKeys:
         with self._db.begin() as connection:
             require_service(connection, account_sid, service_sid)
             made = _key(connection.execute(statement).mappings().one())
-            if by is not None:
-                of = {"name": made.friendly_name, "service": service_sid}
-                write_down(connection, by, "authy_key.create", made.sid, UNASKED, after=of)
+            of = {"name": made.friendly_name, "service": service_sid}
+            configured(connection, by, "authy_key.create", made.sid, **of)
         return made, key
 
     def page(self, account_sid: str, window: Window) -> Slice[AuthyKey]:
@@ -108,8 +107,7 @@ class AuthyKeys:
         with self._db.begin() as connection:
             if not connection.execute(statement).rowcount:
                 raise NotFoundError("Authy key")
-            if by is not None:
-                write_down(connection, by, "authy_key.revoke", sid, UNASKED)
+            configured(connection, by, "authy_key.revoke", sid)
 
     def prove(self, key: str) -> AuthyApp | None:
         """The application whose key this is; None for an unknown or revoked one."""

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select, update
 
-from worker.audit import UNASKED, Operator, write_down
+from worker.audit import Operator, configured
 from worker.factors.base import Base, sealed
 from worker.models import entities, factors
 
@@ -24,8 +24,8 @@ class Keeping(Base):
         )
         with self._db.begin() as connection:
             enabled = bool(connection.execute(change).rowcount)
-            if enabled and by is not None:
-                write_down(connection, by, "factor.enable", sid, UNASKED)
+            if enabled:
+                configured(connection, by, "factor.enable", sid)
         return enabled
 
     def reseal(self) -> int:

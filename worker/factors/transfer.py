@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, func, insert, select
 
-from worker.audit import UNASKED, Operator, write_down
+from worker.audit import Operator, configured
 from worker.db import now_ms
 from worker.factors import totp
 from worker.factors.base import LASTS, Base, config_of, sealed
@@ -98,8 +98,7 @@ class Transferring(Base):
         """
         with self._db.begin() as connection:
             issuer = issuer_of(self._service(connection, account_sid, service_sid))
-            if by is not None:
-                write_down(connection, by, "factors.export", service_sid, UNASKED)
+            configured(connection, by, "factors.export", service_sid)
         return issuer, self._every(service_sid)
 
     def _every(self, service_sid: str) -> Iterator[FactorRow]:

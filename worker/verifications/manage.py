@@ -6,7 +6,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, String, bindparam, case, exists, select, update
 
 from worker import phone
-from worker.audit import UNASKED, Operator, write_down
+from worker.audit import Operator, configured
 from worker.db import now_ms
 from worker.errors import NotFoundError
 from worker.models import deliveries, number_guards, services, verifications
@@ -116,8 +116,8 @@ class Managing(Base):
                 .where(_g.disabled_at.is_not(None))
                 .values(failures=0, disabled_at=None, updated_at=now_ms())
             ).rowcount
-            if enabled and by is not None:
-                of = {"service": service_sid}
-                write_down(connection, by, "number.enable", phone.mask(number), UNASKED, after=of)
+            if enabled:
+                masked = phone.mask(number)
+                configured(connection, by, "number.enable", masked, service=service_sid)
         if not enabled:
             raise NotFoundError("disabled number")
