@@ -112,6 +112,7 @@ class Writing(Admission):
             delivery = _delivery(new["sid"], wanted, seen[0]["plan"], lane, at_once)
             if both := self._together.write(new, delivery):
                 return both[0], (delivery_view(both[1]),)
+        checked = not any(row["live_status"] for row in seen)  # its text, before the limits
         for _ in range(3):  # each round another start or check has won the row in between
             with self._db.begin() as connection:
                 live = any(row["live_status"] for row in seen)
@@ -125,7 +126,8 @@ class Writing(Admission):
                     seen = self._look(account, service, indexes, connection)
                     refuse_closed(seen)
                     continue
-                _check_written(connection, row, seen[0], wanted)
+                if resent or not checked:
+                    _check_written(connection, row, seen[0], wanted)
                 queued = self._queue(connection, row, wanted, seen[0]["plan"], lane, at_once)
                 if also is not None:
                     also(connection, row["sid"], queued["sid"])
