@@ -1,8 +1,8 @@
 """Pauses and bulk jobs beside real processes, killed ones too."""
 
+import http.client
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 
@@ -36,11 +36,16 @@ def kill(up: Up, *parts: str) -> None:
 def test_a_connection_may_rest(up: Up) -> None:
     """A backend's pooled connection still answers after it rested for longer than most pools of
     clients keep one (5 s)."""
-    with socket.create_connection(("127.0.0.1", up.port), timeout=10) as kept:
-        for pause in (5.5, 0):
-            kept.sendall(b"GET /livez HTTP/1.1\r\nHost: sendcode\r\n\r\n")
-            assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
-            time.sleep(pause)
+    kept = http.client.HTTPConnection("127.0.0.1", up.port, timeout=10)
+    kept.connect()
+    opened = kept.sock
+    for pause in (5.5, 0):
+        kept.request("GET", "/livez")
+        with kept.getresponse() as answer:
+            assert (answer.status, answer.read()) == (200, b'{"status":"ok"}')
+        time.sleep(pause)
+    assert kept.sock is opened
+    kept.close()
 
 
 def test_a_pause_outlives_worker_and_relay(up: Up, to: str) -> None:
