@@ -342,6 +342,7 @@ class Sendcode:
                 expires=expires,
                 headers=headers,
                 retry=False,
+                declare=(),  # a message without an exchange needs no queue that Redis was told of
                 argsrepr="",  # for tools that show them; ours hold nothing but sids
                 kwargsrepr="",
             )

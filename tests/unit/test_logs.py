@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_a_slip_is_taken_out_of_a_line(lines: io.StringIO, text: str, secret: st
     """A number, or credentials, in a library's text or as a value of ours, also within a list."""
     logging.getLogger("anything").warning(text, secret)
     structlog.get_logger().warning("ours.slipped", where={"tried": [text % secret]})
-    written = lines.getvalue()
+    written = re.sub('"ts": "[^"]*"', "", lines.getvalue())  # its digits may be any
     assert written.count("[redacted]") >= 2
     for part in (secret, "7400", "hunter2", "555-0123", "QUM6"):
         assert part not in written
