@@ -81,7 +81,10 @@ def _measure(folder: Path, options: argparse.Namespace) -> str:
     if sent:
         blocks += [report.sending(sent, fastest), report.aims(sent)]
     if rates:
-        blocks += filter(None, (report.checking(rates, fastest), report.rivalry(rates)))
+        blocks += filter(
+            None,
+            (report.checking(rates, fastest), report.floors(rates), report.rivalry(rates)),
+        )
     if absent:
         blocks.append(absent)
     if "count" in options.only:

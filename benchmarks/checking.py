@@ -1,4 +1,4 @@
-"""Checks and starts: through the module, over HTTP, and the floor under HTTP."""
+"""Checks and starts: through the module, over HTTP, and the floors under HTTP."""
 
 import base64
 import time
@@ -21,6 +21,8 @@ THREADS = 8
 CONNECTIONS = 16
 WARM = 200
 RIGHT, START = "check, right code: HTTP, one api process", "start: HTTP, one api process"
+FLOOR = "floor: same server, one UPDATE, nothing else"
+TRIPS = "floor: same server, a check's three round trips, nothing else"
 
 
 @dataclass(frozen=True)
@@ -87,17 +89,16 @@ def measure(rig: Rig, count: int, seconds: float) -> list[Rate]:
             rates.append(send.measure(name, meter, f"{path}/{door}", bodies, status))
     finally:
         api.stop(10)
-    rates.append(_floor(rig, env, servers, count, seconds))
-    return rates
+    return rates + _floors(rig, env, servers, count, seconds)
 
 
-def _floor(
+def _floors(
     rig: Rig,
     env: Mapping[str, str],
     servers: Mapping[str, list[int]],
     count: int,
     seconds: float,
-) -> Rate:
+) -> list[Rate]:
     url = plain(env["SENDCODE_DATABASE_URL"])
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE TABLE floor (id int PRIMARY KEY, checks int NOT NULL)")
@@ -106,14 +107,17 @@ def _floor(
         )
     port = free_port()
     command = ["-m", "benchmarks.floor", str(port)]
-    floor: Child = rig.start("floor", command, {**env, "FLOOR_DATABASE_URL": url})
+    servers_of = {"FLOOR_DATABASE_URL": url, "FLOOR_BROKER_URL": env["SENDCODE_BROKER_URL"]}
+    floor: Child = rig.start("floor", command, env | servers_of)
     try:
         until_open(port, "/", b"1")
         bodies = [str(row) for row in range(1, count + WARM + 1)]
         meter = Meter({**servers, "api": [floor.pid]})
-        return Http(rig, port, {}, seconds).measure(
-            "floor: same server, one UPDATE, nothing else", meter, "/", bodies, "200"
-        )
+        send = Http(rig, port, {}, seconds)
+        return [
+            send.measure(name, meter, path, bodies, "200")
+            for name, path in ((FLOOR, "/"), (TRIPS, "/trips"))
+        ]
     finally:
         floor.stop(10)
 

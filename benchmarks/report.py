@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks.checking import RIGHT, START, Rate
+from benchmarks.checking import FLOOR, RIGHT, START, TRIPS, Rate
 from benchmarks.counting import Count
 from benchmarks.machine import cores, cpu_model
 from benchmarks.rig import Rig, plain
@@ -17,7 +17,7 @@ from benchmarks.sending import Sent
 
 README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
-AIM_RATE, AIM_CPU, AIM_P99, AIM_RIVAL = 10, 0.8, 300, 3
+AIM_RATE, AIM_CPU, AIM_P99, AIM_RIVAL, AIM_FLOOR = 10, 0.8, 300, 3, 0.6
 SERVERS = ("api", "database", "broker")
 QUEUE, SEND = ("producer", "database", "broker"), ("worker", "relay", "database", "broker")
 
@@ -139,8 +139,7 @@ def rivalry(rates: Sequence[Rate]) -> str:
         ours, theirs = found.get(ours_name), found.get(their_name)
         if ours is None or theirs is None:
             continue
-        rate = ours.rate / theirs.rate
-        even = rate * theirs.speed / ours.speed
+        rate, even = _rates(ours, theirs)
         cpu, whole = (_cost(ours, names) / _cost(theirs, names) for names in (("api",), SERVERS))
         lines.append(
             f"- {what} per second: {rate:.2f}× ({even:.2f}× at even machine speed); aim"
@@ -148,6 +147,32 @@ def rivalry(rates: Sequence[Rate]) -> str:
             f" {cpu:.2f}×, with database and broker: {whole:.2f}×"
         )
     return "### Aims, beside better-auth\n\n" + "\n".join(lines) if lines else ""
+
+
+def floors(rates: Sequence[Rate]) -> str:
+    """A check beside what the same server does without us."""
+    found, lines = {r.name: r for r in rates}, []
+    for what, name, aim in (
+        ("of one UPDATE", FLOOR, AIM_FLOOR),
+        ("of a check's three round trips", TRIPS, None),
+    ):
+        ours, floor = found.get(RIGHT), found.get(name)
+        if ours is None or floor is None:
+            continue
+        rate, even = _rates(ours, floor)
+        aimed = f"aim {aim:.0%} or more: {_met(rate >= aim)}" if aim else "no aim"
+        lines.append(
+            f"- checks per second, of the floor {what}: {rate:.0%} ({even:.0%} at even machine"
+            f" speed); {aimed}; CPU of the api process: {_cost(ours, ('api',)):.2f} ms beside"
+            f" {_cost(floor, ('api',)):.2f} ms"
+        )
+    return "### Aim, above the floor\n\n" + "\n".join(lines) if lines else ""
+
+
+def _rates(ours: Rate, theirs: Rate) -> tuple[float, float]:
+    """Ours to theirs, and what that is at even machine speed."""
+    rate = ours.rate / theirs.rate
+    return rate, rate * theirs.speed / ours.speed
 
 
 def _cost(rate: Rate, names: Iterable[str]) -> float:
