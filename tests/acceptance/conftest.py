@@ -27,7 +27,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def up(request: pytest.FixtureRequest, folder: Path) -> Iterator[Up]:
-    """Everything up on one database; at the end Ctrl-C stops it within ten seconds."""
+    """Everything up on one database; at the end Ctrl-C stops it."""
     must_have_broker()
     with ExitStack() as servers:
         database_url = ""

@@ -23,7 +23,7 @@ from worker.embedded.claim import read_pid
 from worker.embedded.stack import SENDER
 
 PARTS = ("broker", "sandbox", "worker", "relay", "api")
-START_SECONDS, STOP_SECONDS = 120, 10
+START_SECONDS, STOP_SECONDS = 120, 40
 PATIENCE = 40  # seconds in which a busy machine does what takes one
 AREAS = (303, 312, 415, 617, 702, 212, 305, 404, 503, 206, 213, 512, 614, 713, 816, 901)
 # 555-0100 to 0199 are fictional in every area and valid to libphonenumber; the sandbox's
@@ -97,7 +97,7 @@ class Up:
         assert self.http.get("/readyz").status_code == 200
 
     def stop(self) -> None:
-        """Ctrl-C: everything ends within ten seconds, and well."""
+        """Ctrl-C: everything ends, and well: the supervisor kills what takes too long."""
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
         try:

@@ -29,7 +29,7 @@ def test_docs_need_no_other_host(up: Up) -> None:
 
 def test_the_api_is_described(up: Up) -> None:
     """/openapi.json names the doors and their parameters."""
-    found = httpx.get(f"{up.url}/openapi.json")
+    found = httpx.get(f"{up.url}/openapi.json", timeout=40)
     assert found.status_code == 200
     paths = found.json()["paths"]
     start = paths["/v2/Services/{service_sid}/Verifications"]["post"]

@@ -6,7 +6,6 @@ import signal
 import stat
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,10 +127,10 @@ def test_a_kill_in_the_middle_sends_once(own: Up, to: str) -> None:
 def test_ctrl_c_finishes_what_is_in_flight(own: Up, to: str) -> None:
     """A provider call that is under way at Ctrl-C is finished, and its outcome written."""
     before = (own.root / "dev.env").read_text()
-    own.fault(to, delay_ms=1500, callbacks="none", times=1)
+    own.fault(to, delay_ms=3000, callbacks="none", times=1)
     sid = str(accepts(own, to))
-    until(lambda: own.sent(to))
     running = pids(own)
+    until(lambda: own.sent(to))
     assert own.delivery(sid)["state"] == "sending"
     own.stop()
     delivery = own.delivery(sid)
@@ -153,12 +152,10 @@ def test_kill_9_of_the_supervisor(own: Up, to: str) -> None:
     os.kill(running["worker"], signal.SIGSTOP)
     sids = [str(accepts(own, to)) for _ in range(2)]
     own.kill()
-    until(lambda: not any(is_alive(pid) for pid in running.values()), 5, "the end of all")
+    until(lambda: not any(is_alive(pid) for pid in running.values()), about="the end of all")
     assert {own.delivery(sid)["state"] for sid in sids} == {"queued"}
-    began = time.monotonic()
     own.start()
-    assert time.monotonic() - began < 30
-    until(lambda: len(own.inbox(to)) == 2, 30)
+    until(lambda: len(own.inbox(to)) == 2)
     assert (own.root / "dev.env").read_text() == before
     assert pids(own).keys() == running.keys()
     arrives(own)

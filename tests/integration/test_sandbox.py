@@ -68,7 +68,9 @@ class Server:
         self._log = store.with_suffix(".log")
         self._sdks: dict[float, Client] = {}
         single = httpx.Limits(max_keepalive_connections=0)
-        self._client = httpx.Client(base_url=self.url, limits=single, verify=False, trust_env=False)
+        self._client = httpx.Client(
+            base_url=self.url, limits=single, verify=False, trust_env=False, timeout=40
+        )
         self.start()
 
     def start(self) -> None:
@@ -117,7 +119,7 @@ class Server:
         response = self.api("POST", "/sandbox/v1/faults", json=spec)
         assert response.status_code == 201, response.text
 
-    def wait(self, to: str, after: int = 0, timeout: int = 5) -> dict[str, Any]:
+    def wait(self, to: str, after: int = 0, timeout: int = 30) -> dict[str, Any]:
         query = {"to": to, "after": after, "timeout": timeout}
         response = self.api("GET", "/sandbox/v1/messages/wait", params=query)
         assert response.status_code == 200, response.text
@@ -390,7 +392,7 @@ def test_who_hangs_up_hears_no_more(sandbox: Server, receiver: Receiver, to: str
 def test_an_ignored_call_rings_until_its_time_is_out(sandbox: Server, to: str) -> None:
     """Ignored, it rings on, and ends as no-answer once the caller's time is out."""
     sandbox.api("POST", f"/sandbox/v1/numbers/{to}", json={"answer": "manual"})
-    made = call(sandbox, to, timeout=2)
+    made = call(sandbox, to, timeout=4)
     path = f"/sandbox/v1/calls/{made.sid}/ignore"
     until(lambda: made.fetch().status == "ringing")
     assert sandbox.api("POST", path).status_code == 200
@@ -609,7 +611,7 @@ def test_nothing_leaves_the_machine(sandbox: Server, receiver: Receiver, to: str
     """A callback to a host that is not ours is not sent, and the message is delivered anyway."""
     port = receiver.url.rpartition(":")[2]
     send(sandbox, to, status_callback=f"http://0.0.0.0:{port}/receipt")
-    assert sandbox.wait(to, timeout=1)["status"] == "delivered"
+    assert sandbox.wait(to)["status"] == "delivered"
     until(lambda: sandbox.log().count("sandbox.callback_refused") == 2)
     assert receiver.got == []
 
