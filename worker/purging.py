@@ -1,24 +1,104 @@
-"""What the relay deletes besides verifications: guards of numbers, answers to requests and events
-that were given up, by index and in batches of a transaction each.
-"""
+"""What is deleted once it is old, by index and in batches of a transaction each."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, delete, select, text, tuple_, update
+import structlog
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    delete,
+    select,
+    text,
+    tuple_,
+    update,
+)
 
+from worker import factors, metrics
+from worker.batches import BATCH, in_batches
 from worker.db import Database, now_ms, then_ms
 from worker.door_tables import events
-from worker.models import number_guards, requests
+from worker.models import deliveries, number_guards, receipts, requests, verifications
+from worker.operations import Operations
+from worker.operators import Operators
+from worker.statements import PENDING, SPENT
 
-BATCH = 500
-REQUEST_HOLDS = 86_400_000  # ms in which the same request id gets the same answer
-_g = number_guards.c
+log = structlog.get_logger()
+
+EVERY = 60.0  # seconds between two looks
+DAY = 86_400_000  # ms
+REQUEST_HOLDS = DAY  # ms in which the same request id gets the same answer
+_d, _g, _v = deliveries.c, number_guards.c, verifications.c
 # Literal, so that PostgreSQL sees that the partial indexes apply.
 _UNTIMED: Any = text("number_guards.updated_at IS NULL")
 _IDLE: Any = text("number_guards.disabled_at IS NULL")
 _GIVEN_UP: Any = text("events.next_try_at IS NULL")
 _CLEARED: Any = text("number_guards.failures = 0 AND number_guards.disabled_at IS NULL")
+
+
+class Purging:
+    """Deletes beside the relay's loop: after a long pause, or a shorter retention, it takes hours,
+    and no code waits for it.
+
+    :param retention_days: how long what has ended is kept
+    """
+
+    def __init__(
+        self, db: Database, retention_days: int, operations: Operations, operators: Operators
+    ) -> None:
+        self._db = db
+        self._age = retention_days * DAY
+        self._operations = operations
+        self._operators = operators
+
+    def run(self, stop: threading.Event) -> None:
+        """Look every `EVERY` seconds until `stop` is set, also after a database that was away."""
+        while not stop.is_set():
+            try:
+                self.purge()
+            except Exception as error:
+                kind = type(error).__name__
+                log.warning("relay.chore_failed", chore="purge", error_class=kind)
+                metrics.chore_failed("purge")
+            stop.wait(EVERY)
+
+    def purge(self) -> None:
+        """Delete what ended longer ago than the retention setting, oldest first."""
+        if gone := purge_verifications(self._db, self._age):
+            log.info("purge.done", count=gone)
+        factors.purge(self._db, self._age)
+        self._operations.purge(self._age)
+        self._operators.purge()
+        purge_requests(self._db)
+        purge_guards(self._db, self._age)
+        purge_events(self._db, self._age)
+
+
+def purge_verifications(db: Database, age: int) -> int:
+    """Delete the verifications that ended and began more than `age` ms ago, with their deliveries
+    and receipts; how many.
+    """
+    which = (
+        select(_v.sid)
+        .where(_v.created_at < then_ms() - age, _v.status.not_in((PENDING, SPENT)))
+        .order_by(_v.created_at)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+
+    def batch(connection: Connection) -> int:
+        old = list(connection.execute(which).scalars())
+        if old:
+            ours = select(_d.sid).where(_d.verification_sid.in_(old))
+            connection.execute(delete(receipts).where(receipts.c.delivery_sid.in_(ours)))
+            connection.execute(delete(deliveries).where(_d.verification_sid.in_(old)))
+            connection.execute(delete(verifications).where(_v.sid.in_(old)))
+        return len(old)
+
+    return in_batches(db, batch)
 
 
 def purge_guards(db: Database, age: int) -> int:
@@ -56,12 +136,12 @@ def _in_batches(
     db: Database, table: Table, change: Callable[[Table], Any], *which: ColumnElement[bool]
 ) -> int:
     """Change the rows; how many."""
-    found, done = _next(table, *which), 0
-    while True:
-        with db.begin() as connection:
-            keys = [tuple(row) for row in connection.execute(found)]
-            if keys:
-                connection.execute(change(table).where(tuple_(*table.primary_key).in_(keys)))
-        done += len(keys)
-        if len(keys) < BATCH:
-            return done
+    found = _next(table, *which)
+
+    def batch(connection: Connection) -> int:
+        keys = [tuple(row) for row in connection.execute(found)]
+        if keys:
+            connection.execute(change(table).where(tuple_(*table.primary_key).in_(keys)))
+        return len(keys)
+
+    return in_batches(db, batch)

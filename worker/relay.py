@@ -12,12 +12,10 @@ from typing import Any
 import redis
 import structlog
 from sqlalchemy import (
-    Connection,
     Row,
     Select,
     bindparam,
     case,
-    delete,
     exists,
     func,
     or_,
@@ -26,15 +24,13 @@ from sqlalchemy import (
     update,
 )
 
-from worker import __version__, celery_app, factors, logs, metrics
+from worker import __version__, celery_app, logs, metrics
 from worker.db import Database, now_ms, then_ms
 from worker.fallback import Fallback
 from worker.holds import Holds
-from worker.models import deliveries, receipts, verifications
+from worker.models import deliveries, verifications
 from worker.operations import Operations
-from worker.operators import Operators
 from worker.outbox import Event, delivery_hooked, note
-from worker.purging import purge_events, purge_guards, purge_requests
 from worker.queues import PUBLISHED_AT, depth, oldest_waiting
 from worker.settings import Settings
 from worker.statements import PENDING, SPENT, Publish
@@ -47,7 +43,6 @@ ROUNDS = 10  # batches of one queue that are published between two looks at ever
 TICK = 0.5  # seconds between two looks at what is due
 END_EVERY = 1  # pauses and blocks
 HEARTBEAT_EVERY = 5
-PURGE_EVERY = 60
 HINT_PATIENCE = 60_000  # ms after which a hint is repeated even if it may still wait in its queue
 LONG_QUEUE = 500  # messages from which repeats would only make the wait longer
 RECEIPT_GRACE = 60_000  # ms after a code's life in which a receipt may still come
@@ -206,7 +201,7 @@ _END_VERIFICATIONS = (
 
 
 class Relay:
-    """Publishes what is due, recovers dead leases, expires and purges."""
+    """Publishes what is due, recovers dead leases and ends what is over."""
 
     def __init__(
         self,
@@ -215,10 +210,9 @@ class Relay:
         settings: Settings,
         publish: Publish,
         fallback: Fallback,
-        ask_about: Callable[[Sequence[str]], object],
+        ask_about: Callable[[Sequence[str]], bool],
         holds: Holds,
         operations: Operations,
-        operators: Operators,
     ) -> None:
         self._db = db
         self._broker = broker
@@ -228,7 +222,6 @@ class Relay:
         self._ask_about = ask_about
         self._holds = holds
         self._operations = operations
-        self._operators = operators
 
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop` is set. A database or broker that is away is tried again."""
@@ -237,7 +230,6 @@ class Relay:
             Chore(self.publish, TICK),
             Chore(self._operations.end_overdue, END_EVERY),
             Chore(send_heartbeat, HEARTBEAT_EVERY),
-            Chore(self.purge, PURGE_EVERY),
         )
         log.info("relay.started", version=__version__)
         while not stop.is_set():
@@ -267,7 +259,8 @@ class Relay:
         sids = _sids(rows)
         log.info("receipt.asked_for", deliveries=sids)
         for first in range(0, len(sids), ASKED_AT_ONCE):
-            self._ask_about(sids[first : first + ASKED_AT_ONCE])
+            if not self._ask_about(sids[first : first + ASKED_AT_ONCE]):
+                break  # a broker that hangs would hold us at each; they are asked about again
 
     def publish(self) -> None:
         """Tell the broker of what is due, not held and cannot be in its queue any more, the oldest
@@ -312,7 +305,7 @@ class Relay:
             return now - SLACK
         passed = min(waiting, now) - SLACK
         if depth(self._broker, queue) >= LONG_QUEUE:
-            return passed
+            return max(passed, 1)  # what was put off, or never told, is in no queue
         return max(passed, now - HINT_PATIENCE)
 
     def _in_batches(
@@ -335,44 +328,6 @@ class Relay:
                 then(rows)
             if len(rows) < BATCH:
                 return
-
-    def purge(self) -> None:
-        """Delete what ended longer ago than the retention setting, oldest first, in batches."""
-        age = self._settings.retention_days * 86_400_000
-        while True:
-            with self._db.begin() as connection:
-                gone = self._purge_batch(connection, age)
-            if gone:
-                log.info("purge.done", count=gone)
-            if gone < BATCH:
-                break
-        factors.purge(self._db, age)
-        self._operations.purge(age)
-        self._operators.purge()
-        purge_requests(self._db)
-        purge_guards(self._db, age)
-        purge_events(self._db, age)
-
-    def _purge_batch(self, connection: Connection, age: int) -> int:
-        old = list(
-            connection.execute(
-                select(_v.sid)
-                .where(
-                    _v.created_at < then_ms() - age,
-                    _v.status.not_in((PENDING, SPENT)),
-                )
-                .order_by(_v.created_at)
-                .limit(BATCH)
-                .with_for_update(skip_locked=True)
-            ).scalars()
-        )
-        if not old:
-            return 0
-        ours = select(_d.sid).where(_d.verification_sid.in_(old))
-        connection.execute(delete(receipts).where(receipts.c.delivery_sid.in_(ours)))
-        connection.execute(delete(deliveries).where(_d.verification_sid.in_(old)))
-        connection.execute(delete(verifications).where(_v.sid.in_(old)))
-        return len(old)
 
 
 class Chore:

@@ -51,6 +51,7 @@ from worker.operators import Operators
 from worker.posting import Poster
 from worker.prefixes import Prefixes
 from worker.providers import Provider
+from worker.purging import Purging
 from worker.queues import PUBLISHED_AT
 from worker.ratelimits import RateLimits
 from worker.receipt_health import ReceiptHealth
@@ -71,7 +72,7 @@ from worker.webhooks import Webhooks
 
 log = structlog.get_logger()
 ENQUIRE_WITHIN = 60  # seconds after which a question is asked anew
-CLOCK_SLACK = 30  # seconds two hosts' clocks may be apart
+CLOCK_SLACK = 600  # seconds two hosts' clocks may be apart; the claim decides what is late
 
 
 @dataclass(frozen=True)
@@ -253,6 +254,10 @@ class Sendcode:
         return Spent(self.db)
 
     @cached_property
+    def purging(self) -> Purging:
+        return Purging(self.db, self.settings.retention_days, self.operations, self.operators)
+
+    @cached_property
     def rollup(self) -> Rollup:
         return Rollup(self.db, self.settings.retention_days, self.budgets.catch_up)
 
@@ -318,9 +323,9 @@ class Sendcode:
         found = self.services.page(self.settings.account_sid, limit=1)
         return found[0].sid if found else None
 
-    def ask_about(self, sids: Sequence[str]) -> None:
+    def ask_about(self, sids: Sequence[str]) -> bool:
         """Have a worker ask the provider about deliveries. A lost question is asked again."""
-        self._tell(celery_app.ENQUIRE, [list(sids)], "relay", ENQUIRE_WITHIN)
+        return self._tell(celery_app.ENQUIRE, [list(sids)], "relay", ENQUIRE_WITHIN)
 
     def publish(self, queue: str, sids: Sequence[str], life: int, at: int) -> bool:
         """Tell the workers of deliveries. A hint that is lost costs seconds: the relay repeats it.

@@ -27,7 +27,6 @@ def make_relay(parts: Sendcode) -> Relay:
         *(parts.db, parts.redis, parts.settings, parts.publish, parts.fallback, parts.ask_about),
         holds=parts.holds,
         operations=parts.operations,
-        operators=parts.operators,
     )
 
 

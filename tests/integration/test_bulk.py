@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from tests.helpers import at_once, count, delivery, let_time_pass
 from tests.integration.conftest import ACCOUNT
-from tests.integration.operating import ADMIN, ANN, audited, delivery_of, make_relay
+from tests.integration.operating import ADMIN, ANN, audited, delivery_of
 from tests.standin import Standin
 from worker import records
 from worker.cli import bulk as commands
@@ -318,7 +318,7 @@ def test_old_jobs_are_purged(parts: Sendcode, service: Service, provider: Standi
         month = parts.settings.retention_days * 86_400_000
         connection.execute(text(change), {"ms": month + 1, "sid": old.sid})
         connection.execute(text(change), {"ms": month - 60_000, "sid": young.sid})
-    make_relay(parts).purge()
+    parts.purging.purge()
     assert {job.sid for job in parts.operations.bulk.all()} == {young.sid, running}
 
 

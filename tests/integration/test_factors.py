@@ -14,7 +14,6 @@ from tests import leaks
 from tests.helpers import at_once, count, let_time_pass, wrong_code
 from tests.integration.conftest import ACCOUNT
 from tests.integration.operating import ANN, audited
-from tests.integration.test_relay import make_relay
 from worker.db import now_ms
 from worker.errors import (
     FactorParameterError,
@@ -543,12 +542,11 @@ def test_purge(parts: Sendcode, service: Service, app: App) -> None:
     let_time_pass(parts, 29 * 86_400)
     young = App(parts, service)
     new = kept.ask()
-    relay = make_relay(parts)
-    relay.purge()
+    parts.purging.purge()
     assert count(parts, "factors") == 2
     assert count(parts, "challenges") == 2
     let_time_pass(parts, 2 * 86_400)
-    relay.purge()
+    parts.purging.purge()
     assert [c.sid for c in parts.factors.list_challenges(*kept.where, Window(9)).items] == [new.sid]
     assert [f.sid for f in parts.factors.list_factors(*kept.where, Window(9)).items] == [kept.sid]
     assert young.sid != kept.sid

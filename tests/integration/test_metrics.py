@@ -79,7 +79,6 @@ def relay(parts: Sendcode) -> Relay:
         *(parts.db, parts.redis, parts.settings, parts.publish, parts.fallback, parts.ask_about),
         holds=parts.holds,
         operations=parts.operations,
-        operators=parts.operators,
     )
 
 

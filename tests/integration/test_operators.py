@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import text
 
 from tests.helpers import at_once, count
-from tests.integration.operating import make_relay
 from worker.audit import Operator as By
 from worker.errors import ConflictError, InvalidParameterError, NotFoundError, SignInRefusedError
 from worker.operators import Operators, Role
@@ -360,17 +359,16 @@ def test_what_has_ended_is_purged(parts: Sendcode, room: Operators, ann: pyotp.T
     room.make_link("ann")
     with pytest.raises(SignInRefusedError):
         try_in(room, "wrong password!", "")
-    relay = make_relay(parts)
-    relay.purge()
+    parts.purging.purge()
     left = ("operator_sessions", "operator_links", "sign_in_tries")
     assert [count(parts, table) > 0 for table in left] == [True] * 3
     age(parts, 14 * 60)
-    relay.purge()
+    parts.purging.purge()
     assert [count(parts, table) for table in left[:2]] == [1, 1]
     age(parts, 20 * 60)
-    relay.purge()
+    parts.purging.purge()
     assert [count(parts, table) for table in left[:2]] == [0, 0], "the session is idle"
     assert count(parts, "sign_in_tries") > 0
     age(parts, 86_400)
-    relay.purge()
+    parts.purging.purge()
     assert count(parts, "sign_in_tries") == 0

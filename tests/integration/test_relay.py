@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import redis
 from sqlalchemy import and_, insert, select, text, update
+from sqlalchemy.exc import OperationalError
 
 from tests.helpers import at_once, code_of, count, delivery, let_time_pass, waiting, wrong_code
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.standin import Standin
 from worker import purging, queues
 from worker import relay as relay_module
+from worker.cli import processes
 from worker.db import now_ms
 from worker.errors import LimitsUnavailableError
 from worker.models import number_guards
@@ -32,7 +34,6 @@ def make_relay(parts: Sendcode) -> Relay:
         *(parts.db, parts.redis, parts.settings, parts.publish, parts.fallback, parts.ask_about),
         holds=parts.holds,
         operations=parts.operations,
-        operators=parts.operators,
     )
 
 
@@ -158,12 +159,53 @@ def test_purge_removes_only_what_is_old(parts: Sendcode, service: Service, relay
     let_time_pass(parts, 31 * 86_400)
     relay.tick()
     start(parts, service)
-    relay.purge()
+    parts.purging.purge()
     assert [count(parts, t) for t in ("verifications", "deliveries")] == [1, 1]
 
 
+@pytest.mark.kills("nobody-purges")
+def test_no_code_waits_for_a_purge(parts: Sendcode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A purge that goes on and on runs beside the relay's loop, which takes its turns meanwhile."""
+    begun, over, turns = threading.Event(), threading.Event(), []
+
+    def endless(self: object) -> None:
+        begun.set()
+        over.wait(30)
+
+    def run(self: Relay, stop: threading.Event) -> None:
+        assert begun.wait(30)
+        self.tick()
+        turns.append(over.is_set())
+        stop.set()
+
+    monkeypatch.setattr(purging.Purging, "purge", endless)
+    monkeypatch.setattr(Relay, "run", run)
+    monkeypatch.setattr(processes, "parts", lambda quiet: parts)
+    monkeypatch.setattr("worker.cli.processes.metrics.serve", lambda *_: None)
+    monkeypatch.setattr("worker.cli.processes.signal.signal", lambda *_: None)
+    processes.relay.callback()  # type: ignore[misc]
+    over.set()
+    assert turns == [False]
+
+
+def test_a_purge_goes_on_after_a_failure(parts: Sendcode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is away ends no purging: it is tried again."""
+    stop, tried = threading.Event(), []
+
+    def away(self: object) -> None:
+        tried.append(1)
+        if len(tried) == 3:
+            stop.set()
+        raise OperationalError("", {}, Exception())
+
+    monkeypatch.setattr(purging, "EVERY", 0.01)
+    monkeypatch.setattr(purging.Purging, "purge", away)
+    parts.purging.run(stop)
+    assert len(tried) == 3
+
+
 def test_guards_are_purged_but_for_disabled_numbers(
-    parts: Sendcode, service: Service, relay: Relay, monkeypatch: pytest.MonkeyPatch
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A guard goes when it counts nothing, or the retention after its last change. A disabled
     number's stays, and one that an older process wrote gets its time first."""
@@ -174,17 +216,15 @@ def test_guards_are_purged_but_for_disabled_numbers(
     add_guards(parts, service, 3, failures=0, updated_at=now(parts) - 1)
     add_guards(parts, service, 1, failures=100, disabled_at=1, updated_at=1)
     add_guards(parts, service, 3, failures=1)
-    relay.purge()
+    parts.purging.purge()
     assert guards(parts) == [1, 1, 1, 2, 2, 2, 100]
     assert count(parts, "number_guards WHERE updated_at IS NULL") == 0
     let_time_pass(parts, 30 * 86_400)
-    relay.purge()
+    parts.purging.purge()
     assert guards(parts) == [100]
 
 
-def test_each_guess_starts_the_guards_time_anew(
-    parts: Sendcode, service: Service, relay: Relay
-) -> None:
+def test_each_guess_starts_the_guards_time_anew(parts: Sendcode, service: Service) -> None:
     """Wrong codes in a row are kept for the retention after the last one, not after the first."""
     sid = start(parts, service)
     verification = parts.verifications.fetch(ACCOUNT, service.sid, to=NUMBER)
@@ -195,11 +235,11 @@ def test_each_guess_starts_the_guards_time_anew(
         change = "UPDATE number_guards SET updated_at = updated_at - :ms"
         with parts.db.begin() as connection:
             connection.execute(text(change), {"ms": 29 * 86_400_000})
-        relay.purge()
+        parts.purging.purge()
     assert (guards(parts), delivery(parts, sid).state) == ([2], "queued")
 
 
-def test_a_purge_waits_for_nobody(parts: Sendcode, service: Service, relay: Relay) -> None:
+def test_a_purge_waits_for_nobody(parts: Sendcode, service: Service) -> None:
     """A guard that somebody writes at the moment is left for the next time, the others go."""
     if parts.db.dialect != "postgresql":
         return
@@ -208,9 +248,9 @@ def test_a_purge_waits_for_nobody(parts: Sendcode, service: Service, relay: Rela
         row = connection.execute(select(number_guards.c.number_index).limit(1)).scalar_one()
         held = number_guards.c.number_index == row
         connection.execute(update(number_guards).where(held).values(failures=2))
-        relay.purge()
+        parts.purging.purge()
     assert guards(parts) == [2]
-    relay.purge()
+    parts.purging.purge()
     assert guards(parts) == []
 
 
@@ -308,6 +348,21 @@ def test_only_a_short_queue_gets_repeats(
     monkeypatch.setattr(relay_module, "LONG_QUEUE", long_from)
     relay.tick()
     assert queues.depth(parts.redis, "sms") == then
+
+
+def test_what_was_never_told_waits_behind_no_backlog(
+    parts: Sendcode, service: Service, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A put-off delivery is published although a long queue's oldest message tells no time, as
+    those that a backend publishes itself."""
+    start(parts, service)
+    parts.redis.flushdb()
+    parts.redis.lpush("sms", *["{}"] * 3)
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE deliveries SET hinted_at = 0"))
+    monkeypatch.setattr(relay_module, "LONG_QUEUE", 2)
+    relay.publish()
+    assert queues.depth(parts.redis, "sms") == 4
 
 
 @pytest.mark.kills("silence-never-ends", "given-up-is-final")
@@ -512,6 +567,21 @@ def test_a_broker_that_is_away_keeps_no_other_chore_back(
     let_time_pass(parts, 601)
     relay.run(stop)
     assert delivery(parts, sid).state == "expired"
+
+
+def test_a_broker_that_refuses_is_asked_nothing_more(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After one question that could not be put the rest waits: each would hold the relay up."""
+    sids = [start(parts, service, to=f"+4474001234{index:02}") for index in range(25)]
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE deliveries SET state = 'accepted'"))
+    relay = make_relay(parts)
+    asked: list[list[str]] = []
+    monkeypatch.setattr(relay, "_ask_about", asked.append)
+    relay.settle()
+    assert len(asked) == 1
+    assert set(asked[0]) < set(sids)
 
 
 def test_a_broker_that_refuses_is_told_no_more(

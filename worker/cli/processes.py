@@ -91,7 +91,7 @@ def relay() -> None:
         signal.signal(number, lambda *_: stop.set())
     # None of them may keep codes waiting.
     telling = (ours.webhooks.run, ours.factor_telling.run)
-    for beside in (*telling, ours.operations.bulk.run, ours.rollup.run):
+    for beside in (*telling, ours.operations.bulk.run, ours.rollup.run, ours.purging.run):
         threading.Thread(target=beside, args=(stop,), daemon=True).start()
     metrics.serve(ours.settings.metrics_host, ours.settings.metrics_port)
     _ready()
@@ -99,7 +99,6 @@ def relay() -> None:
         *(ours.db, ours.redis, ours.settings, ours.publish, ours.fallback, ours.ask_about),
         holds=ours.holds,
         operations=ours.operations,
-        operators=ours.operators,
     ).run(stop)
 
 

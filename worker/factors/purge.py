@@ -1,12 +1,12 @@
 """What the relay deletes of factors: unverified ones that lapsed, and old challenges."""
 
-from sqlalchemy import Select, Table, delete, select, text
+from sqlalchemy import Connection, Select, Table, delete, select, text
 
+from worker.batches import BATCH, in_batches
 from worker.db import Database, then_ms
 from worker.factors.words import UNVERIFIED_LIFE
 from worker.models import challenges, factors
 
-BATCH = 500
 _f, _c = factors.c, challenges.c
 _LAPSED = (
     select(_f.sid)
@@ -32,16 +32,14 @@ def purge(db: Database, age: int) -> int:
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     )
-    return _in_batches(db, _LAPSED, factors) + _in_batches(db, old, challenges)
+    return _deleted(db, _LAPSED, factors) + _deleted(db, old, challenges)
 
 
-def _in_batches(db: Database, which: Select[str], table: Table) -> int:
-    gone = 0
-    while True:
-        with db.begin() as connection:
-            sids = list(connection.execute(which).scalars())
-            if sids:
-                connection.execute(delete(table).where(table.c.sid.in_(sids)))
-        gone += len(sids)
-        if len(sids) < BATCH:
-            return gone
+def _deleted(db: Database, which: Select[str], table: Table) -> int:
+    def batch(connection: Connection) -> int:
+        sids = list(connection.execute(which).scalars())
+        if sids:
+            connection.execute(delete(table).where(table.c.sid.in_(sids)))
+        return len(sids)
+
+    return in_batches(db, batch)
