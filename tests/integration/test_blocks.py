@@ -1,6 +1,7 @@
 """Blocks: numbers and prefixes that nothing is sent to, on both databases."""
 
 from collections.abc import Callable
+from threading import Thread
 
 import pytest
 from sqlalchemy import text
@@ -155,3 +156,39 @@ def test_what_cannot_be_blocked(parts: Sendcode, what: str) -> None:
         parts.operations.blocks.block(ANN, what, "why")
     assert not what or len(what) < 5 or what not in str(refused_it.value)
     assert parts.operations.blocks.all() == []
+
+
+@pytest.mark.parametrize("what", [BRITISH, PREFIX])
+def test_a_block_that_ends_while_it_is_renewed_holds(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A block that the relay ends while an operator sets it again is there afterwards."""
+    blocks = parts.operations.blocks
+    blocks.block(ANN, what, "pumping", 60)
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE blocks SET until = 1"))
+    whole, ended = type(blocks)._load, Thread(target=blocks.end_overdue)
+
+    def late(self: object, *given: object) -> object:
+        monkeypatch.undo()
+        found = whole(blocks, *given)  # type: ignore[arg-type]
+        ended.start()
+        ended.join(0.5)  # where it can, it ends the block now; else once we are done
+        return found
+
+    monkeypatch.setattr(type(blocks), "_load", late)
+    blocks.block(ANN, what, "pumping again")
+    ended.join()
+    parts.holds.refresh()
+    with pytest.raises(BlockedError):
+        start(parts, service)
+
+
+def test_two_blocks_of_one_prefix_are_one(parts: Sendcode) -> None:
+    """Of two operators who block a new prefix at once, the later one's reason and end hold."""
+    blocks = parts.operations.blocks
+    with parts.db.begin() as connection:
+        target, before = blocks._target(PREFIX), None
+        blocks._set(connection, ANN, target, before, "first", 60)
+        blocks._set(connection, ANN, target, before, "second", None)
+    assert [(block.reason, block.until) for block in blocks.all()] == [("second", None)]

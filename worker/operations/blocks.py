@@ -163,7 +163,9 @@ class Blocks:
         return (None, None) if sid is None else self._load(connection, sid)
 
     def _load(self, connection: Connection, sid: str) -> tuple[str | None, dict[str, Any] | None]:
-        row = connection.execute(select(blocks).where(_b.sid == sid)).mappings().one_or_none()
+        # Locked: one that ends at this moment is gone before it is looked at, or stays.
+        wanted = select(blocks).where(_b.sid == sid).with_for_update()
+        row = connection.execute(wanted).mappings().one_or_none()
         return (None, None) if row is None else (sid, dict(row))
 
     def _set(
@@ -187,7 +189,13 @@ class Blocks:
         new = {"sid": sid, "kind": target.kind, "name": target.name, "since": now_ms(), **values}
         if target.kind == PREFIX:
             statement = self._db.insert(blocks).values(**new)
-            connection.execute(statement.on_conflict_do_nothing())  # another has just done it
+            connection.execute(  # another may have just done it
+                statement.on_conflict_do_update(
+                    index_elements=[_b.name],
+                    index_where=_b.kind == PREFIX,
+                    set_=values,
+                )
+            )
             return
         connection.execute(insert(blocks).values(**new))
         rows = [
