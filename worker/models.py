@@ -211,7 +211,8 @@ receipts = Table(
     Column("provider", String(16), primary_key=True),
     Column("provider_sid", String(34), primary_key=True),
     Column("status", String(20), primary_key=True),
-    Column("delivery_sid", String(34), nullable=False),
+    # One message may be taken for two deliveries; each learns what became of it.
+    Column("delivery_sid", String(34), primary_key=True),
     Column("error_code", String(32)),
     Column("received_at", BigInteger, nullable=False),
     Column("asked", Boolean),  # true: we asked, and no callback with this word has come

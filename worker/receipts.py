@@ -92,6 +92,7 @@ _CAME_LATER = (
         _r.provider == bindparam("b_provider"),
         _r.provider_sid == bindparam("b_provider_sid"),
         _r.status == bindparam("b_status"),
+        _r.delivery_sid == bindparam("b_delivery"),
         _r.asked.is_(True),
     )
     .values(asked=False)
@@ -218,5 +219,5 @@ class Receipts:
             return True
         if not asked:  # we were faster, and callbacks come all the same
             row = {"b_provider": provider, "b_provider_sid": provider_sid, "b_status": status}
-            connection.execute(_CAME_LATER, row)
+            connection.execute(_CAME_LATER, row | {"b_delivery": delivery_sid})
         return False

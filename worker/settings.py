@@ -130,7 +130,9 @@ class Settings(BaseSettings):
     read_timeout: float = Field(8.0, gt=0, le=30, description="seconds to wait for its answer")
     worker_slots: int = Field(32, ge=1, le=512, description="deliveries one worker has in flight")
     lease_seconds: Seconds = Field(
-        30, description="how long a claim holds; longer than a provider call can take"
+        30,
+        description="how long a claim holds; at least as long as a question to the provider and a"
+        " request can take, which is twice both timeouts and 3 s",
     )
     settle_seconds: Seconds = Field(
         8, description="wait before the provider is asked about an unknown outcome"
@@ -242,10 +244,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         self.keys()  # raises when none is usable
-        if self.lease_seconds <= self.connect_timeout + self.read_timeout + RETRY_BUDGET_SECONDS:
+        if self.lease_seconds < 2 * self.longest_request:
             raise ValueError(
-                "SENDCODE_LEASE_SECONDS must exceed connect and read timeout"
-                f" plus {RETRY_BUDGET_SECONDS} s"
+                "SENDCODE_LEASE_SECONDS must be at least"
+                f" {2 * self.longest_request:g}: twice connect and read timeout plus"
+                f" {RETRY_BUDGET_SECONDS} s, for a question to the provider and a request"
             )
         if urlsplit(self.public_url).scheme not in ("http", "https"):
             raise ValueError("SENDCODE_PUBLIC_URL must start with http:// or https://")
@@ -320,6 +323,11 @@ class Settings(BaseSettings):
                     " 10.0.0.0/8 (its last bits must be 0)"
                 ) from None
         return found
+
+    @property
+    def longest_request(self) -> float:
+        """Seconds after which a request to the provider has its answer, or never will."""
+        return self.connect_timeout + self.read_timeout + RETRY_BUDGET_SECONDS
 
     @property
     def _sentinel(self) -> bool:

@@ -178,7 +178,7 @@ def visibility(rig: Rig, size: Size, made: Outcome) -> None:
     settings = SHORT | {
         "CHAOS_VISIBILITY": "2",
         "SENDCODE_READ_TIMEOUT": "8",
-        "SENDCODE_LEASE_SECONDS": "15",
+        "SENDCODE_LEASE_SECONDS": "23",
         "SENDCODE_LOG_LEVEL": "debug",
     }
     with World(

@@ -373,6 +373,98 @@ def test_another_deliverys_message_is_not_taken_for_ours(
     assert rows[0].provider_sid != rows[1].provider_sid
 
 
+def test_two_doubtful_texts_are_not_mixed_up(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """Of two texts of one verification, both in doubt, each is taken for its own delivery, so that
+    what their callbacks say is of the right one."""
+    sids = [first(parts, service)[1] for _ in range(2)]
+    provider.script.extend(["drop", "drop"])
+    parts.dispatch.deliver(sids)
+    let_time_pass(parts, 9)
+    parts.dispatch.deliver(sids)
+    asked_by = [sent["StatusCallback"].rpartition("/")[2] for sent in provider.sent]
+    assert asked_by == sids
+    assert [delivery(parts, sid).provider_sid for sid in sids] == [
+        kept["sid"] for kept in provider.kept
+    ]
+
+
+def test_one_that_is_written_meanwhile_is_not_taken(
+    parts: Sendcode, service: Service, provider: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text of another delivery whose sid is written while the provider answers is not ours."""
+    one, two = (first(parts, service)[1] for _ in range(2))
+    provider.script.append("lost")
+    parts.dispatch.deliver([one])
+    let_time_pass(parts, 9)
+    sender = parts.providers["main"]
+    listed = type(sender)._newest
+
+    def slowly(self: object, outgoing: object) -> object:
+        parts.dispatch.deliver([two])
+        return listed(sender, outgoing)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(sender), "_newest", slowly)
+    parts.dispatch.deliver([one])
+    rows = [delivery(parts, sid) for sid in (one, two)]
+    assert [row.state for row in rows] == ["accepted", "accepted"]
+    assert rows[0].provider_sid != rows[1].provider_sid
+    assert len(provider.kept) == 2
+
+
+@pytest.mark.kills("repeat-without-a-look")
+def test_a_receipt_while_we_ask_prevents_the_repeat(
+    parts: Sendcode, service: Service, provider: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the first text's receipt comes while the provider is asked about it, and its list
+    lags, nothing is sent again."""
+    _, sid = first(parts, service)
+    provider.script.append("drop")
+    parts.dispatch.deliver([sid])
+    let_time_pass(parts, 9)
+
+    def lagging(*_: object) -> None:
+        parts.receipts.apply(
+            sid,
+            provider="twilio",
+            provider_sid=provider.kept[0]["sid"],
+            status="delivered",
+            words=MESSAGE_STATUSES,
+        )
+
+    monkeypatch.setattr(parts.providers["main"], "find", lagging)
+    parts.dispatch.deliver([sid])
+    assert (delivery(parts, sid).state, len(provider.sent)) == ("delivered", 1)
+
+
+def test_a_thousand_tries_end_nothing(parts: Sendcode, service: Service, provider: Standin) -> None:
+    """However often a delivery was put off, a refusal puts it off once more."""
+    _, sid = first(parts, service)
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE deliveries SET tries = 1100"))
+    provider.script.append((401, 20003, {}))
+    parts.dispatch.deliver([sid])
+    row = delivery(parts, sid)
+    assert (row.state, row.tries, row.doubts) == ("queued", 1101, 0)
+
+
+def test_a_replaced_code_hides_no_doubtful_text(
+    parts: Sendcode, service: Service, provider: Standin
+) -> None:
+    """A text with the backend's code is found although a resend has brought another since."""
+    parts.services.update(ACCOUNT, service.sid, twilio_only={"custom_code_enabled": True})
+    _, sid = first(parts, service, custom_code="123456")
+    provider.script.append("drop")
+    parts.dispatch.deliver([sid])
+    start(parts, service, custom_code="98765432")
+    let_time_pass(parts, 9)
+    parts.dispatch.deliver([sid])
+    row = delivery(parts, sid)
+    assert (row.state, row.provider_sid) == ("accepted", provider.kept[0]["sid"])
+    assert len(provider.sent) == 1
+
+
 @pytest.mark.kills("known-outcome-is-dropped")
 def test_a_known_outcome_survives_a_database_that_was_away(
     parts: Sendcode, service: Service, provider: Standin, monkeypatch: pytest.MonkeyPatch

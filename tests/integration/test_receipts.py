@@ -105,3 +105,25 @@ def test_a_strangers_failure_is_not_ours(parts: Sendcode, service: Service) -> N
         )
     row = delivery(parts, sid)
     assert (row.state, row.provider_sid) == (DeliveryState.SENT, "SM1")
+
+
+@pytest.mark.kills("one-message-makes-the-other-deaf")
+def test_one_message_of_two_deliveries_tells_both(parts: Sendcode, service: Service) -> None:
+    """A message that was taken for two deliveries is each one's: what we were told of one does not
+    make the other deaf."""
+    sids = [queued(parts, service) for _ in range(2)]
+    with parts.db.begin() as connection:
+        connection.exec_driver_sql("UPDATE deliveries SET state = 'accepted', provider_sid = 'SM1'")
+    for sid, asked in zip(sids, (True, False), strict=True):
+        parts.receipts.apply(
+            sid,
+            provider="twilio",
+            provider_sid="SM1",
+            status="delivered",
+            words=MESSAGE_STATUSES,
+            asked=asked,
+        )
+    assert [delivery(parts, sid).state for sid in sids] == ["delivered", "delivered"]
+    with parts.db.statement() as connection:
+        told = connection.exec_driver_sql("SELECT delivery_sid, asked FROM receipts").all()
+    assert {sid: bool(asked) for sid, asked in told} == dict(zip(sids, (True, False), strict=True))

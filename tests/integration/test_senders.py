@@ -11,7 +11,7 @@ from sqlalchemy import text
 from tests.helpers import code_of, count, delivery, let_time_pass
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.standin import Standin
-from worker.circuits import OPENS_AT
+from worker.circuits import OPENS_AT, Permit
 from worker.services import Service
 from worker.states import Channel
 from worker.verifications import Start
@@ -206,7 +206,7 @@ def test_the_code_is_the_same_by_every_sender(
 def test_a_worker_that_slept_hands_nothing_over(
     two: Sendcode, service: Service, provider: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where half the lease is gone before the call, the call is not made under it."""
+    """Where a call could outlive what is left of the lease, it is not made under it."""
     sid = start(two, service)
     real = time.monotonic
     whole = two.circuits.permit
@@ -214,7 +214,7 @@ def test_a_worker_that_slept_hands_nothing_over(
 
     def sleepy(*args: Any, **kwargs: Any) -> Any:
         nonlocal asleep
-        asleep = two.settings.lease_seconds / 2 + 1
+        asleep = two.settings.lease_seconds - two.settings.longest_request + 1
         return whole(*args, **kwargs)
 
     monkeypatch.setattr(two.circuits, "permit", sleepy)
@@ -225,3 +225,17 @@ def test_a_worker_that_slept_hands_nothing_over(
     assert (row.state, row.error_code, provider.sent) == ("queued", "claim_too_old", [])
     two.dispatch.deliver([sid])
     assert count(two, "deliveries WHERE state = 'accepted'") == 1
+
+
+def test_a_dying_code_blames_no_sender(
+    two: Sendcode, service: Service, provider: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the code is about to die nothing is sent, and that is no failure of the sender's."""
+    sid = start(two, service)
+    permit = Permit(two.settings.first_sender, 0, probe=False, failing=False)
+    monkeypatch.setattr("worker.providers.Outgoing.remaining", property(lambda self: 0.9))
+    monkeypatch.setattr(two.circuits, "permit", lambda *_: permit)
+    failed: list[object] = []
+    monkeypatch.setattr(two.circuits, "failed", lambda *which: failed.append(which))
+    two.dispatch.deliver([sid])
+    assert (delivery(two, sid).error_code, failed, provider.sent) == ("no_time", [], [])

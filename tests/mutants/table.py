@@ -224,6 +224,27 @@ MUTANTS = (
         SENDERS + "test_a_worker_that_slept_hands_nothing_over",
     ),
     _mutant(
+        "repeat-without-a-look",
+        "worker/dispatch/route.py",
+        '(name != current or job["doubts"]) and not use',
+        "name != current and not use",
+        DISPATCH + "test_a_receipt_while_we_ask_prevents_the_repeat",
+    ),
+    _mutant(
+        "one-message-makes-the-other-deaf",
+        "worker/migrations/versions/0017_receipts_of_each_delivery.py",
+        '[*KEY, "delivery_sid"]',
+        "KEY",
+        RECEIPTS + "test_one_message_of_two_deliveries_tells_both",
+    ),
+    _mutant(
+        "nobody-purges",
+        "worker/cli/processes.py",
+        ", ours.rollup.run, ours.purging.run)",
+        ", ours.rollup.run)",
+        RELAY + "test_no_code_waits_for_a_purge",
+    ),
+    _mutant(
         "same-request-with-other-values",
         "worker/verifications/requests.py",
         'if request["fingerprint"] not in fingerprints:',

@@ -89,10 +89,12 @@ def test_missing_credentials_refuse_to_start(missing: str) -> None:
         load(**COMPLETE | {missing: ""})
 
 
-def test_a_lease_outlives_the_provider_call() -> None:
-    """A lease that could end during a provider call is refused."""
-    with pytest.raises(SettingsError, match="LEASE_SECONDS"):
-        load(**COMPLETE, lease_seconds=13, connect_timeout=3, read_timeout=8)
+@pytest.mark.parametrize(("lease", "read"), [(15, 8), (27, 8), (30, 15)])
+def test_a_lease_outlives_the_provider_call(lease: int, read: int) -> None:
+    """A lease that could end during a call, after the provider was asked under it, is refused."""
+    with pytest.raises(SettingsError, match="LEASE_SECONDS must be at least"):
+        load(**COMPLETE, lease_seconds=lease, connect_timeout=3, read_timeout=read)
+    assert load(**COMPLETE, lease_seconds=28).longest_request == 14
 
 
 def test_a_secret_is_read_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

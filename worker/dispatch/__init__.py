@@ -29,6 +29,8 @@ from worker.states import BLOCKED, Channel, DeliveryState, ErrorKind
 
 log = structlog.get_logger()
 
+DOUBLINGS = 32  # of the wait between two tries; a day's code may have a thousand tries
+
 
 class Dispatch:
     """Takes deliveries to their provider.
@@ -115,7 +117,7 @@ class Dispatch:
 
     def _hand_over(self, job: Row, outgoing: Outgoing, claimed: float) -> None:
         if job["doubts"]:
-            found = self._route.find(job, outgoing, self._rows.others(job))
+            found = self._route.find(job, outgoing, lambda: self._rows.others(job))
             if found is not None:
                 log.info("delivery.reconciled", sender=job["sender"], doubts=job["doubts"])
                 self._accepted(job, job["sender"], found, outgoing)
@@ -133,7 +135,7 @@ class Dispatch:
         handed = self._route.hand_over(
             job,
             outgoing,
-            write_by=claimed + self._settings.lease_seconds / 2,
+            write_by=claimed + self._settings.lease_seconds - self._settings.longest_request,
             use=lambda sender: bool(self._rows.write(rows.BY, job, b_sender=sender)),
             paused=self._holds.now().senders,
         )
@@ -168,7 +170,8 @@ class Dispatch:
 
     def _backoff(self, tries: int) -> float:
         s = self._settings
-        return random.uniform(0, min(s.retry_cap_seconds, s.retry_base_seconds * 2 ** (tries - 1)))  # noqa: S311
+        longest = s.retry_base_seconds * 2 ** min(tries - 1, DOUBLINGS)
+        return random.uniform(0, min(s.retry_cap_seconds, longest))  # noqa: S311
 
     def _again(self, job: Row, code: str, wait: float, doubt: int = 0) -> None:
         """After a try that failed or whose outcome is unknown."""

@@ -40,6 +40,7 @@ class Content:
             messaging_service_sid=job["messaging_service_sid"],
             send_digits=job["send_digits"],
             code=code,
+            replaced=bool(job["own_code"]),
         )
 
     def spoken(self, job: Row) -> str:

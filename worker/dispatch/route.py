@@ -70,9 +70,12 @@ class Route:
         """Whose words its answers are in: the provider's name."""
         return self._providers[sender].name
 
-    def find(self, job: Row, outgoing: Outgoing, others: Collection[str]) -> Accepted | None:
+    def find(
+        self, job: Row, outgoing: Outgoing, others: Callable[[], Collection[str]]
+    ) -> Accepted | None:
         """Whether the provider has it. A question that fails is asked again; it sent nothing.
 
+        :param others: see `worker.providers.Provider.find`
         :raises ProviderError: the provider could not be asked
         """
         provider = self._providers.get(job["sender"])
@@ -116,13 +119,16 @@ class Route:
             permit = self._permit(channel, candidates, outgoing, job["slot_of"], refused)
             time.sleep(permit.wait)
             name = permit.sender.name
-            if name != current and not use(name):
+            # A receipt of the first message may have come while the provider was asked about it.
+            if (name != current or job["doubts"]) and not use(name):
                 return None
             current = self._last[channel] = name
             if time.monotonic() > write_by:
                 # This process slept or a provider was slow: the claim may be lost before an
                 # answer could come.
                 raise LaterError("claim_too_old", 0)
+            if outgoing.remaining <= LAST_SECOND:
+                raise LaterError("no_time", LAST_SECOND)  # which no sender is to blame for
             try:
                 accepted = self._attempt(name, outgoing)
             except ProviderError as error:

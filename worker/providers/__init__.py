@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -12,6 +12,7 @@ from worker.states import Channel, DeliveryState
 
 LAST_SECOND = 1.0  # of a code's life, in which nothing is sent: a validity counts whole seconds
 _WORD = re.compile(r"[0-9A-Za-z]+", re.ASCII)
+_CODE = re.compile(r"[0-9]{4,10}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Outgoing:
     :param send_digits: keys that a call presses once it is answered, for an extension
     :param messaging_service_sid: sends an SMS in the place of the sender in the settings
     :param code: that the text of an SMS holds
+    :param replaced: the code may be another than the one a message before had
     """
 
     delivery_sid: str
@@ -35,11 +37,16 @@ class Outgoing:
     messaging_service_sid: str | None = None
     send_digits: str | None = None
     code: str | None = field(default=None, repr=False)
+    replaced: bool = False
 
     def may_read(self, text: str) -> bool:
-        """Whether this SMS may have had this text: a resend changes the words around the code."""
+        """Whether this SMS may have had this text: a resend changes the words around the code, or
+        brings another code of the backend's own.
+        """
         # No pattern of the code: `re` would keep it.
-        return text == self.content or self.code in _WORD.findall(text)
+        if text == self.content or self.code in _WORD.findall(text):
+            return True
+        return self.replaced and _CODE.sub("", text) == _CODE.sub("", self.content)
 
     @property
     def remaining(self) -> float:
@@ -100,11 +107,14 @@ class Provider(Protocol):
         :raises worker.errors.OutcomeUnknownError: perhaps accepted
         """
 
-    def find(self, outgoing: Outgoing, since: datetime, known: Collection[str]) -> Accepted | None:
-        """Ask whether `outgoing` was accepted after `since` (UTC), or None.
+    def find(
+        self, outgoing: Outgoing, since: datetime, known: Callable[[], Collection[str]]
+    ) -> Accepted | None:
+        """Ask whether `outgoing` was accepted after `since` (UTC), or None. Of several the oldest:
+        those after it are of later deliveries.
 
-        :param known: the provider's sids of other deliveries, which this one cannot be
-
+        :param known: looks up the provider's sids of other deliveries, which this one cannot be;
+            called after the provider has answered, since they are written meanwhile
         :raises worker.errors.ProviderError: the provider could not be asked
         :raises worker.errors.OutcomeUnknownError: the provider did not answer
         """

@@ -107,23 +107,24 @@ class TwilioProvider:
             raise ProviderError("no_caller_number", ErrorKind.ACCOUNT)
         return self._settle(lambda: _accepted(self._create_call(outgoing)), outgoing.remaining)
 
-    def find(self, outgoing: Outgoing, since: datetime, known: Collection[str]) -> Accepted | None:
+    def find(
+        self, outgoing: Outgoing, since: datetime, known: Callable[[], Collection[str]]
+    ) -> Accepted | None:
         """Ask for what `send` may have handed over; see `worker.providers.Provider.find`.
 
         A message is known by its text, or by the code in other words. Any call of ours in that
         time is taken for the one asked for: a second would be worse than none.
         """
         earliest = since.astimezone(UTC) - CLOCK_SLACK
-        return self._settle(
-            lambda: next(
-                (
-                    _accepted(record)
-                    for record in self._newest(outgoing)
-                    if record.sid not in known and _may_be(record, outgoing, earliest)
-                ),
-                None,
-            )
+        listed = self._settle(
+            lambda: [
+                _accepted(record)
+                for record in self._newest(outgoing)
+                if _may_be(record, outgoing, earliest)
+            ]
         )
+        others = known() if listed else ()
+        return next((one for one in reversed(listed) if one.sid not in others), None)
 
     def may_help(self, error_code: str | None) -> bool:
         return twilio_errors.may_help(error_code)

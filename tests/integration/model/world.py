@@ -187,7 +187,9 @@ class ScriptedProvider:
         call.rest = int(REFUSALS[answer].retry_after or 0) * 1000
         raise REFUSALS[answer]
 
-    def find(self, outgoing: Outgoing, since: datetime, known: Collection[str]) -> Accepted | None:
+    def find(
+        self, outgoing: Outgoing, since: datetime, known: Callable[[], Collection[str]]
+    ) -> Accepted | None:
         self.fuse.burn()
         if self.look_up == "silent":
             raise OutcomeUnknownError("read_timeout")
@@ -196,7 +198,8 @@ class ScriptedProvider:
             call.asked_since = True
         if self.look_up == "blind":
             return None
-        return next((c.taken for c in ours if c.taken and c.taken.sid not in known), None)
+        others = known()
+        return next((c.taken for c in ours if c.taken and c.taken.sid not in others), None)
 
     def report(self, channel: Channel, provider_sid: str) -> Report:
         self.fuse.burn()
@@ -246,7 +249,6 @@ class World:
             self.parts.ask_about,
             self.parts.holds,
             self.parts.operations,
-            self.parts.operators,
         )
         self._eye = sqlite3.connect(make_url(settings.database_url).database or "")
         self._eye.row_factory = sqlite3.Row
