@@ -158,12 +158,15 @@ def _read(what: str, raw: bytes) -> list[tuple[str, str]]:
 
 def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
+    lists: dict[str, list[str]] = {}  # made here: a list of JSON is a value like others
     for name, value in items:
-        if name in REPEATABLE and isinstance(value, str):
-            values.setdefault(name, []).append(value)
+        if name in lists and isinstance(value, str):
+            lists[name].append(value)
             continue
         if name in values:
             raise invalid(name[:64], "is given more than once")
+        if name in REPEATABLE and isinstance(value, str):
+            value = lists[name] = [value]
         values[name] = value
     return values
 
