@@ -105,7 +105,7 @@ def _verify(parts: Sendcode, app: AuthyApp, token: str, authy_id: str) -> None:
     user = parts.authy_users.find(app.service_sid, authy_id)
     if not _TOKEN.fullmatch(token):
         raise token_invalid()
-    compared, refused = False, list[SendcodeError]()
+    wrong, refused = [], list[SendcodeError]()
     for way in (_was_sent, _is_of_app, _is_of_new_app):
         try:
             right = way(parts, app, user, token)
@@ -118,10 +118,13 @@ def _verify(parts: Sendcode, app: AuthyApp, token: str, authy_id: str) -> None:
             continue  # the app was: another token has just verified it, or its successor
         if right:
             parts.authy_users.confirm(user)
+            if _was_sent in wrong:
+                parts.verifications.clear_failures(app.service_sid, user.number)
             return
-        compared = compared or right is not None
+        if right is False:
+            wrong.append(way)
     # Why a way was closed is said only where no other was open.
-    raise refused[0] if refused and not compared else token_invalid()
+    raise refused[0] if refused and not wrong else token_invalid()
 
 
 def _was_sent(parts: Sendcode, app: AuthyApp, user: AuthyUser, token: str) -> bool | None:
@@ -136,16 +139,29 @@ def _was_sent(parts: Sendcode, app: AuthyApp, user: AuthyUser, token: str) -> bo
 
 
 def _is_of_app(parts: Sendcode, app: AuthyApp, user: AuthyUser, token: str) -> bool | None:
-    """Whether it is the app's, which takes a guess; None where there is no app of this length."""
-    where, right = (app.account_sid, app.service_sid, user.identity), None
+    """Whether it is that of one of the apps, each of which takes a guess; None where none is of
+    this length.
+
+    :raises FactorRefusedError: none could be asked
+    """
+    where = (app.account_sid, app.service_sid, user.identity)
+    wrong, refused = list[str](), list[FactorRefusedError]()
     for factor in apps_of(parts, app, user):
         if len(token) != factor.config.digits:
             continue
         asked = Asked(factor_sid=factor.sid)
-        right = parts.factors.create_challenge(*where, asked, token).status == APPROVED
+        try:
+            right = parts.factors.create_challenge(*where, asked, token).status == APPROVED
+        except FactorRefusedError as error:
+            refused.append(error)
+            continue
         if right:
-            break
-    return right
+            parts.factors.clear_failures(wrong)
+            return True
+        wrong.append(factor.sid)
+    if refused and not wrong:
+        raise refused[0]
+    return False if wrong else None
 
 
 def _is_of_new_app(parts: Sendcode, app: AuthyApp, user: AuthyUser, token: str) -> bool | None:

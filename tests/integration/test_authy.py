@@ -21,8 +21,8 @@ from worker.authy.users import IDS
 from worker.db import now_ms
 from worker.door_tables import authy_keys, authy_users
 from worker.errors import NotFoundError
-from worker.factors import Change, totp
-from worker.factors.words import Config
+from worker.factors import Asked, Change, totp
+from worker.factors.words import VERIFIED, Config
 from worker.models import verifications
 from worker.services import Service
 from worker.settings import SAMPLE_KEY
@@ -468,6 +468,107 @@ def test_guesses_at_a_new_app_end(parts: Sendcode, client: TestClient) -> None:
     for _ in range(5):
         refused(ask(client, f"verify/{app.wrong()}/{user}"), 401, 60020)
     refused(ask(client, f"verify/{app.code()}/{user}"), 401, 60020)
+
+
+def failures(parts: Sendcode) -> tuple[int, int]:
+    """The most wrong codes in a row of any number, and of any app."""
+    found = []
+    for table in ("number_guards", "factors"):
+        with parts.db.statement() as connection:
+            most = connection.execute(text(f"SELECT max(failures) FROM {table}")).scalar_one()
+        found.append(most or 0)
+    return found[0], found[1]
+
+
+def another_app(parts: Sendcode, service: Service, user: int) -> App:
+    """A second app of the user's that counts, made by Verify's door."""
+    where = (ACCOUNT, service.sid, users.identity_of(user))
+    made = parts.factors.create_factor(*where, Change(friendly_name="Second"))
+    app = App(parts, totp.read_secret(made.secret))
+    first = app.code(-1)
+    assert parts.factors.update_factor(*where, made.factor.sid, Change(), first).status == VERIFIED
+    return app
+
+
+@pytest.mark.kills("a-right-token-disables-the-others")
+def test_the_newer_of_two_apps_logs_in(
+    make_parts: Callable[..., Sendcode],
+) -> None:
+    """Right tokens of one app are no wrong codes in a row of another, which goes on counting too;
+    a wrong token is one of both.
+    """
+    parts = make_parts(disable_after_failures=2)
+    service = parts.services.create(ACCOUNT, "Example")
+    client = door(parts, key_of(parts, service))
+    user = new_user(client)
+    older = App(parts, enrolled(client, user))
+    assert ask(client, f"verify/{older.code(-1)}/{user}").status_code == 200
+    newer = another_app(parts, service, user)
+    for _ in range(3):
+        assert ask(client, f"verify/{newer.code()}/{user}").status_code == 200
+        assert failures(parts) == (0, 0)
+        unused(parts)
+    assert ask(client, f"verify/{older.code()}/{user}").status_code == 200
+    unused(parts)
+    for app in (older, newer):
+        refused(ask(client, f"verify/{app.wrong()}/{user}"), 401, 60020)
+    with parts.db.statement() as connection:
+        shut = text("SELECT count(*) FROM factors WHERE disabled_at IS NOT NULL")
+        assert connection.execute(shut).scalar_one() == 2
+
+
+def unused(parts: Sendcode) -> None:
+    """Let the apps' present codes pass again, as if their time had come."""
+    with parts.db.begin() as connection:
+        connection.execute(text("UPDATE factors SET last_step = 0"))
+
+
+@pytest.mark.kills("a-closed-app-shuts-the-others-out")
+@pytest.mark.parametrize("closed", ["disabled", "asked too often"])
+def test_an_app_that_is_closed_shuts_no_other_out(
+    parts: Sendcode, client: TestClient, service: Service, closed: str
+) -> None:
+    """Where one app takes no token now, another's is right or wrong as ever; why it is closed is
+    said where there is no other.
+    """
+    user = new_user(client)
+    older = App(parts, enrolled(client, user))
+    assert ask(client, f"verify/{older.code(-1)}/{user}").status_code == 200
+    if closed == "disabled":
+        with parts.db.begin() as connection:
+            connection.execute(text("UPDATE factors SET disabled_at = 1, failures = 100"))
+    else:
+        for _ in range(50):
+            parts.factors.create_challenge(
+                *(ACCOUNT, service.sid, users.identity_of(user)), Asked(factor_sid=first(parts))
+            )
+    answer = ask(client, f"verify/{older.wrong()}/{user}")
+    assert answer.status_code in (403, 429)
+    newer = another_app(parts, service, user)
+    refused(ask(client, f"verify/{newer.wrong()}/{user}"), 401, 60020)
+    assert ask(client, f"verify/{newer.code()}/{user}").status_code == 200
+
+
+def first(parts: Sendcode) -> str:
+    with parts.db.statement() as connection:
+        return str(connection.execute(text("SELECT min(sid) FROM factors")).scalar_one())
+
+
+@pytest.mark.kills("an-apps-token-disables-the-number")
+def test_an_app_with_a_code_pending_disables_no_number(parts: Sendcode, client: TestClient) -> None:
+    """Right tokens of the app leave no wrong codes in a row of the number while a code that was
+    forced is pending; its guesses are taken all the same, and a wrong token counts."""
+    user = new_user(client)
+    app = App(parts, enrolled(client, user))
+    assert ask(client, f"verify/{app.code(-1)}/{user}").status_code == 200
+    ask(client, f"sms/{user}", force="true")
+    for _ in range(3):
+        unused(parts)
+        assert ask(client, f"verify/{app.code()}/{user}").status_code == 200
+        assert failures(parts) == (0, 0)
+    assert guesses(parts) == 3
+    refused(ask(client, f"verify/{app.wrong()}/{user}"), 401, 60020)
+    assert (failures(parts), guesses(parts)) == ((1, 1), 4)
 
 
 def test_what_the_picture_shows(client: TestClient) -> None:

@@ -544,6 +544,27 @@ MUTANTS = (
         "        if right or not user.confirmed:\n            parts.authy_users.confirm(user)",
         "tests/integration/test_authy.py::test_no_token_passes_for_a_new_user",
     ),
+    _mutant(
+        "a-right-token-disables-the-others",
+        "api_stub/authy_v1/tokens.py",
+        "            parts.factors.clear_failures(wrong)\n",
+        "",
+        "tests/integration/test_authy.py::test_the_newer_of_two_apps_logs_in",
+    ),
+    _mutant(
+        "a-closed-app-shuts-the-others-out",
+        "api_stub/authy_v1/tokens.py",
+        "            refused.append(error)\n            continue\n        if right:",
+        "            raise\n        if right:",
+        "tests/integration/test_authy.py::test_an_app_that_is_closed_shuts_no_other_out",
+    ),
+    _mutant(
+        "an-apps-token-disables-the-number",
+        "api_stub/authy_v1/tokens.py",
+        "            if _was_sent in wrong:\n",
+        "            if False:\n",
+        "tests/integration/test_authy.py::test_an_app_with_a_code_pending_disables_no_number",
+    ),
     # 6. Bad input changes nothing.
     _mutant(
         "lenient-code",

@@ -1,6 +1,6 @@
 """Challenges: a question to a verified factor. One transaction takes a guess and decides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 from sqlalchemy import (
@@ -65,6 +65,12 @@ _TRY_FACTOR = (
         ),
     )
     .returning(_f.failures, _f.disabled_at)
+)
+_CLEAR_FAILURES = (
+    update(factors)
+    .where(_f.sid.in_(bindparam("b_factors", expanding=True)))
+    .where(_f.failures > 0, _f.disabled_at.is_(None))
+    .values(failures=0)
 )
 # The challenge's part: takes one of its guesses and decides. Where it has none, or ended, the
 # whole transaction is undone and nothing was compared.
@@ -147,6 +153,14 @@ class Challenging(Base):
         if code is not None:
             _tell(guessed, factor, step)
         return _view(row, entity)
+
+    def clear_failures(self, sids: Sequence[str]) -> None:
+        """Begin these factors' wrong codes in a row anew: their user has shown another's right
+        code. One that is disabled stays so.
+        """
+        if sids:
+            with self._db.statement() as connection:
+                connection.execute(_CLEAR_FAILURES, {"b_factors": list(sids)})
 
     def _guess(
         self, connection: Connection, entity: Entity, factor: RowMapping, sid: str, code: str

@@ -58,7 +58,10 @@ _TAKE_CHECK = (
 )
 _CLEAR_FAILURES = (
     update(number_guards)
-    .where(_g.service_sid == bindparam("b_service"), _g.number_index == bindparam("b_index"))
+    .where(
+        _g.service_sid == bindparam("b_service"),
+        _g.number_index.in_(bindparam("b_indexes", expanding=True)),
+    )
     .where(_g.failures > 0, _g.disabled_at.is_(None))
     .values(failures=0, updated_at=now_ms())
 )
@@ -146,6 +149,16 @@ class Checking(Base):
             self._forget_sends(taken)
         return self._view(taken, number)
 
+    def clear_failures(self, service_sid: str, number: str) -> None:
+        """Begin the number's wrong codes in a row anew: its user has proven who it is in another
+        way. A number that is disabled stays so.
+
+        :param number: E.164
+        """
+        where = {"b_service": service_sid, "b_indexes": self._keyring.number_indexes(number)}
+        with self._db.statement() as connection:
+            connection.execute(_CLEAR_FAILURES, where)
+
     def _take(self, found: Row, digest: bytes) -> Row | None:
         """Take the guess. A right one with no wrong ones before it has nothing else to write, so
         it needs no transaction around its statement; which of them it is, the statement decides.
@@ -172,7 +185,7 @@ class Checking(Base):
         if taken["status"] == VerificationStatus.APPROVED:
             connection.execute(
                 _CLEAR_FAILURES,
-                {"b_service": where["service_sid"], "b_index": where["number_index"]},
+                {"b_service": where["service_sid"], "b_indexes": [where["number_index"]]},
             )
             return
         connection.execute(self._count_failure, where)
