@@ -1,12 +1,16 @@
 """A start while one is pending: what it brings, what it keeps, and when it is refused."""
 
+from typing import Any
+
 import pytest
+from sqlalchemy import update
 
 from tests.helpers import code_of, count, delivery, let_time_pass
-from tests.integration.conftest import NUMBER
+from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.doors import door, refused
 from tests.integration.test_start_options import begin, body_of, service_with
 from tests.standin import Standin
+from worker.models import verifications
 from worker.verifications.together import Together
 from worker.wiring import Sendcode
 
@@ -91,6 +95,84 @@ def test_a_template_stays_with_its_locale(parts: Sendcode, provider: Standin) ->
     begin(parts, path, Channel="call", Locale="pt-BR")
     assert body_of(parts, provider, first) == text
     assert body_of(parts, provider, begin(parts, path, Locale="pt-BR")) == text
+
+
+def template(parts: Sendcode, **texts: str) -> str:
+    """A template with a text for each locale, the first of them its default."""
+    first, *others = texts.items()
+    sid = parts.templates.create(ACCOUNT, "T", *first).sid
+    for other in others:
+        parts.templates.translate(ACCOUNT, sid, *other)
+    return sid
+
+
+def test_a_default_template_stays_with_its_locale(parts: Sendcode, provider: Standin) -> None:
+    """A text of the service's default template stays in the locale that was asked for first."""
+    default = template(parts, en="{{code}} is yours", fr="{{code}} est le vôtre")
+    path = service_with(parts, DefaultTemplateSid=default)
+    first = begin(parts, path, Locale="fr")
+    text = f"{code_of(parts, first['sid'])} est le vôtre"
+    assert body_of(parts, provider, first) == text
+    assert body_of(parts, provider, begin(parts, path)) == text
+    assert body_of(parts, provider, begin(parts, path, Locale="en")) == text
+
+
+def test_a_default_takes_no_templates_place(parts: Sendcode, provider: Standin) -> None:
+    """A template that the start before asked for stays, though the service has another, which need
+    not have its locale; one that a resend asks for is taken, and after a call the default.
+    """
+    default = template(parts, en="{{code}} is yours")
+    asked = template(parts, pt="{{code}} serve para entrar", en="{{code}} lets you in")
+    path = service_with(parts, DefaultTemplateSid=default, SendLimit="9")
+    first = begin(parts, path, Channel="call")
+    code = code_of(parts, first["sid"])
+    assert body_of(parts, provider, begin(parts, path)) == f"{code} is yours"
+    brought = begin(parts, path, TemplateSid=asked, Locale="pt")
+    assert body_of(parts, provider, brought) == f"{code} serve para entrar"
+    for locale in ({}, {"Locale": "pt"}, {"Locale": "de"}):
+        resent = begin(parts, path, **locale)
+        assert body_of(parts, provider, resent) == f"{code} serve para entrar"
+    brought = begin(parts, path, TemplateSid=default)
+    assert body_of(parts, provider, brought) == f"{code} is yours"
+    assert brought["sid"] == first["sid"]
+
+
+@pytest.mark.kills("a-new-one-lacks-the-default")
+@pytest.mark.parametrize(("locale", "status"), [("en", 201), ("pt", 404)])
+def test_a_default_is_of_what_is_new_after_all(
+    parts: Sendcode,
+    provider: Standin,
+    monkeypatch: pytest.MonkeyPatch,
+    locale: str,
+    status: int,
+) -> None:
+    """Where the verification ends while it is sent again, the new one has the service's default
+    template, or is refused where that has no such text, and counts nowhere.
+    """
+    default = template(parts, en="{{code}} is yours")
+    path = service_with(parts, DefaultTemplateSid=default)
+    begin(parts, path, TemplateSid=template(parts, pt="{{code}} serve para entrar"))
+    admit = parts.verifications._admit
+
+    def ended(*admitted: Any) -> Any:
+        lane = admit(*admitted)
+        with parts.db.begin() as connection:
+            connection.execute(update(verifications).values(status="approved"))
+        return lane
+
+    monkeypatch.setattr(parts.verifications, "_admit", ended)
+    form = {"To": NUMBER, "Channel": "sms", "Locale": locale}
+    answer = door(parts).post(f"{path}/Verifications", data=form)
+    assert answer.status_code == status, answer.text
+    made = count(parts, "deliveries")
+    if status == 404:
+        refused(answer, 404, 60229)
+        assert (made, count(parts, "verifications")) == (1, 1)
+    else:
+        code = code_of(parts, answer.json()["sid"])
+        assert body_of(parts, provider, answer.json()) == f"{code} is yours"
+    counted = {parts.redis.llen(key) for key in parts.redis.scan_iter("sendcode:limit:*")}
+    assert counted == {made}
 
 
 def test_a_resend_that_cannot_be_made_is_refused(parts: Sendcode) -> None:

@@ -443,6 +443,13 @@ MUTANTS = (
         VERIFICATIONS + "test_spelling_does_not_change_the_number",
     ),
     _mutant(
+        "a-new-one-lacks-the-default",
+        "worker/verifications/writing.py",
+        "                    values = _with_default(connection, wanted, values, seen[0])\n",
+        "                    pass\n",
+        "tests/integration/test_resends.py::test_a_default_is_of_what_is_new_after_all",
+    ),
+    _mutant(
         "limits-by-halves",
         "worker/limits.py",
         "if refused > 0 then return {refused, longest} end",

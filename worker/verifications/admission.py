@@ -48,6 +48,7 @@ def _admission(indexes: Sequence[Any]) -> Any:
             _g.disabled_at,
             _v.status.label("live_status"),
             (_v.expires_at - now_ms()).label("live_left"),
+            _v.template_sid.label("live_template"),
             blocks_number(lambda index: index.in_(indexes)).label("blocked"),
             vouches_for(lambda index: index.in_(indexes), services.c.account_sid).label("vouched"),
         )

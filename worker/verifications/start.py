@@ -106,7 +106,7 @@ class Starting(Writing):
         if known := self._again(account_sid, wanted, fingerprints, seen[0]):
             return known
         self._check_brought(wanted, seen[0])
-        template, pattern = self._template(wanted, seen[0]), None
+        template, pattern = self._template(wanted, seen), None
         if template:
             with self._db.statement() as connection:
                 text = choose_text(connection, account_sid, template, wanted.locale, number.country)
@@ -200,12 +200,15 @@ class Starting(Writing):
         known = self._answered(account, wanted.request_id, fingerprints)
         return known and replace(known, lookup=wants_lookup(service["twilio_only"]))
 
-    def _template(self, wanted: Start, service: Row) -> str | None:
-        """The template of the text. A call has none: what it says is ours."""
+    def _template(self, wanted: Start, seen: Sequence[Row]) -> str | None:
+        """The template whose text is chosen now. A call has none: what it says is ours. A resend
+        that asks for none keeps what it has, and the service's default may have no such locale.
+        """
         if wanted.channel is not Channel.SMS:
             return None
-        sid: str | None = wanted.template_sid or service["default_template_sid"]
-        return sid
+        keeps = any(row["live_template"] and row["live_left"] > 0 for row in seen)
+        sid: str | None = wanted.template_sid
+        return sid if sid or keeps else seen[0]["default_template_sid"]
 
     def _release(self, limits: list[Limit], spends: Sequence[Spend]) -> None:
         with suppress(LimitsUnavailableError):  # the windows end by themselves

@@ -25,7 +25,7 @@ from worker.outbox import Event, note
 from worker.prepared import Row
 from worker.statements import ALIVE, PENDING, SPENT, insert_delivery, new_delivery
 from worker.states import Channel, Lane, VerificationStatus
-from worker.templates import text_of
+from worker.templates import choose_text, text_of
 from worker.verifications.admission import Admission, refuse_closed
 from worker.verifications.base import delivery_view
 from worker.verifications.texts import check_text
@@ -57,7 +57,12 @@ _RESEND = (
     .values(
         channel=bindparam("b_channel"),
         updated_at=now_ms(),
-        **{name: _stays(name) for name in _BROUGHT if name != "locale"},
+        **{name: _stays(name) for name in _BROUGHT if name not in ("template_sid", "locale")},
+        template_sid=func.coalesce(
+            bindparam("b_template_sid", type_=String),
+            _v.template_sid,
+            bindparam("b_default_template", type_=String),
+        ),
         # A template that stays has its text in the locale that was chosen with it.
         locale=case((_KEEPS_TEMPLATE, _v.locale), else_=_stays("locale")),
     )
@@ -103,6 +108,7 @@ class Writing(Admission):
 
         :param at_once: the plan's next step is due now
         :raises NumberBusyError: in every round another was quicker
+        :raises TemplateNotFoundError: see `_with_default`
         :returns: None when the same request was written by another meanwhile
         """
         account, service = values["account_sid"], values["service_sid"]
@@ -119,6 +125,8 @@ class Writing(Admission):
                 resent = self._resend(connection, wanted, values, indexes) if live else None
                 if resent is not None:
                     resent = self._fit(connection, resent, wanted, number)
+                else:
+                    values = _with_default(connection, wanted, values, seen[0])
                 row = resent or self._create(
                     connection, self._new(wanted, values, number, indexes, seen[0]), indexes, live
                 )
@@ -144,6 +152,9 @@ class Writing(Admission):
         self, connection: Connection, wanted: Start, values: dict[str, Any], indexes: list[bytes]
     ) -> Row | None:
         brought = {f"b_{name}": values[name] for name in _BROUGHT}
+        brought["b_default_template"] = values["template_sid"]
+        if not wanted.template_sid:
+            brought["b_template_sid"] = None  # it is the service's default
         if not (wanted.locale or values["template_sid"]):
             brought["b_locale"] = None  # it is the country's, and a template's else
         where = {"b_service": values["service_sid"], "b_indexes": indexes}
@@ -239,6 +250,22 @@ class Writing(Admission):
             expires_at=now_ms() + bindparam("b_life", type_=BigInteger),
         )
         return statement.on_conflict_do_nothing().returning(verifications)
+
+
+def _with_default(
+    connection: Connection, wanted: Start, values: dict[str, Any], service: Row
+) -> dict[str, Any]:
+    """The columns of a new verification, where a resend was to keep the template of the one before,
+    which has ended since.
+
+    :raises TemplateNotFoundError: the service's default has no text in the locale
+    """
+    default = service["default_template_sid"]
+    if wanted.channel is not Channel.SMS or values["template_sid"] or not default:
+        return values
+    account, country = values["account_sid"], values["country"]
+    text = choose_text(connection, account, default, wanted.locale, country)
+    return values | {"template_sid": default, "locale": text.locale}
 
 
 def _check_written(connection: Connection, row: Row, service: Row, wanted: Start) -> None:
