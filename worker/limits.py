@@ -1,5 +1,6 @@
 """Limits of sends: sliding windows in Redis, all or nothing, in one round trip."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,9 +26,12 @@ from worker.states import Channel, Lane, queue_of
 # anything is written: all or nothing. The last keys are of budgets: the day of UTC, and what was
 # used of it. One that is not there was lost with the broker, or is new: it is learnt first. So is
 # a list of the first limits, whose sends the database knows, while it may be lost: see `Lists`.
+# A script that stood in line while Redis was stalled does nothing: who sent it has gone.
 _ADMIT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local not_after = tonumber(ARGV[#ARGV])
+if not_after > 0 and now >= not_after then return {-6, 0, now} end
 local most_starts, patience, hold = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local first = 6 + ARGV[4]
 local share, usual, busy, running, whole = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -45,7 +49,7 @@ if known > 0 then
   end
 end
 local refused, longest = 0, 0
-local last = #KEYS - tonumber(ARGV[#ARGV])
+local last = #KEYS - tonumber(ARGV[#ARGV - 1])
 for i = first, last do
   local at = 6 + 2 * (i - first)
   local most, window = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
@@ -107,7 +111,7 @@ if most_starts > 0 and lane == 0 then
   redis.call('SET', share, string.format('%.3f', due + 10000 / most_starts), 'PX', 20000)
 end
 if hold > 0 then redis.call('SET', running, now, 'PX', hold) end
-return {0, lane}
+return {0, lane, now}
 """
 
 _RELEASE = """
@@ -140,6 +144,7 @@ class Share:
 
 
 NO_SHARE = Share("", Channel.SMS, 0, 0)
+ANSWERS_WITHIN = 2  # seconds, after which a call to Redis is given up
 RUNNING_FOR = 30_000  # ms after which a request that was never finished may be made again
 ASKED = 6  # times at most, where what was lost has to be learnt in between
 COME_BACK = 5  # seconds, to a caller who was refused because codes wait too long
@@ -155,6 +160,7 @@ class Limits:
         self.refusals = Refusals(client)
         self._admit = client.register_script(_ADMIT)
         self._release = client.register_script(_RELEASE)
+        self._ahead: int | None = None  # ms, Redis's clock of our monotonic one; None: not known
 
     def admit(
         self,
@@ -211,17 +217,23 @@ class Limits:
                 self._lists.begin(limits, value)
             elif verdict == -5:
                 self._lists.learn(limits, value)
-            else:
+            elif verdict != -6:  # too late, or its clock is another: by now that is known
                 return verdict, value
         raise LimitsUnavailableError("counts are lost as fast as they are learnt")
 
     def _asked(self, keys: list[str], arguments: list[int]) -> tuple[int, int]:
+        """The verdict of a script that does nothing once nobody waits for it."""
+        not_after = 0
+        if self._ahead is not None:
+            not_after = _monotonic_ms() + self._ahead + ANSWERS_WITHIN * 1000
         try:
-            verdict, value = self._admit(keys=keys, args=arguments)
+            verdict, value, *now = self._admit(keys=keys, args=[*arguments, not_after])
         except redis.RedisError as error:
             outage.lost(error)
             raise LimitsUnavailableError(type(error).__name__) from None
         outage.over()
+        if now:
+            self._ahead = int(now[0]) - _monotonic_ms()  # the least it can be
         return int(verdict), int(value)
 
     def used(self, limits: Sequence[Limit]) -> list[tuple[int, int]]:
@@ -294,6 +306,10 @@ def _use(limit: Limit, times: list[int], now: int) -> tuple[int, int]:
         return len(counting), 0
     wait = counting[-limit.most] - now if limit.most else limit.window * 1000
     return len(counting), max(1, -(-wait // 1000))
+
+
+def _monotonic_ms() -> int:
+    return int(time.monotonic() * 1000)
 
 
 def _running(request: str | None) -> str:

@@ -30,7 +30,7 @@ from worker.failures import Failures
 from worker.fallback import Fallback
 from worker.holds import Holds
 from worker.hooks import Hooks
-from worker.limits import Limits
+from worker.limits import ANSWERS_WITHIN, Limits
 from worker.messaging import Messaging
 from worker.minutes import Minutes
 from worker.most_refused import MostRefused
@@ -364,7 +364,7 @@ def redis_client(settings: Settings) -> "redis.Redis":
     """A client for the limits: bounded in time, no replays of a script that may have run."""
     url = settings.broker_url.get_secret_value()
     bounds: dict[str, Any] = {
-        "socket_timeout": 2,
+        "socket_timeout": ANSWERS_WITHIN,
         "socket_connect_timeout": 2,
         "socket_keepalive": True,
         "health_check_interval": 15,

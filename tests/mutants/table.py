@@ -450,6 +450,20 @@ MUTANTS = (
         "tests/integration/test_resends.py::test_a_default_is_of_what_is_new_after_all",
     ),
     _mutant(
+        "a-stalled-admission-counts",
+        "worker/limits.py",
+        "if not_after > 0 and now >= not_after then return {-6, 0, now} end",
+        "",
+        "tests/integration/test_stalls.py::test_what_a_stall_kept_waiting_counts_nowhere",
+    ),
+    _mutant(
+        "another-clock-refuses-for-good",
+        "worker/limits.py",
+        "            self._ahead = int(now[0]) - _monotonic_ms()",
+        "            self._ahead = self._ahead or int(now[0]) - _monotonic_ms()",
+        "tests/integration/test_stalls.py::test_a_clock_that_jumps_refuses_nobody",
+    ),
+    _mutant(
         "limits-by-halves",
         "worker/limits.py",
         "if refused > 0 then return {refused, longest} end",
