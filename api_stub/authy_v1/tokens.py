@@ -119,7 +119,7 @@ def _verify(parts: Sendcode, app: AuthyApp, token: str, authy_id: str) -> None:
         if right:
             parts.authy_users.confirm(user)
             if _was_sent in wrong:
-                parts.verifications.clear_failures(app.service_sid, user.number)
+                parts.verifications.take_back_failure(app.service_sid, user.number)
             return
         if right is False:
             wrong.append(way)
@@ -156,7 +156,7 @@ def _is_of_app(parts: Sendcode, app: AuthyApp, user: AuthyUser, token: str) -> b
             refused.append(error)
             continue
         if right:
-            parts.factors.clear_failures(wrong)
+            parts.factors.take_back_failure(wrong)
             return True
         wrong.append(factor.sid)
     if refused and not wrong:

@@ -491,9 +491,7 @@ def another_app(parts: Sendcode, service: Service, user: int) -> App:
 
 
 @pytest.mark.kills("a-right-token-disables-the-others")
-def test_the_newer_of_two_apps_logs_in(
-    make_parts: Callable[..., Sendcode],
-) -> None:
+def test_the_newer_of_two_apps_logs_in(make_parts: Callable[..., Sendcode]) -> None:
     """Right tokens of one app are no wrong codes in a row of another, which goes on counting too;
     a wrong token is one of both.
     """
@@ -557,7 +555,7 @@ def first(parts: Sendcode) -> str:
 @pytest.mark.kills("an-apps-token-disables-the-number")
 def test_an_app_with_a_code_pending_disables_no_number(parts: Sendcode, client: TestClient) -> None:
     """Right tokens of the app leave no wrong codes in a row of the number while a code that was
-    forced is pending; its guesses are taken all the same, and a wrong token counts."""
+    forced is pending; its guesses are taken all the same, and a wrong token stays counted."""
     user = new_user(client)
     app = App(parts, enrolled(client, user))
     assert ask(client, f"verify/{app.code(-1)}/{user}").status_code == 200
@@ -569,6 +567,9 @@ def test_an_app_with_a_code_pending_disables_no_number(parts: Sendcode, client: 
     assert guesses(parts) == 3
     refused(ask(client, f"verify/{app.wrong()}/{user}"), 401, 60020)
     assert (failures(parts), guesses(parts)) == ((1, 1), 4)
+    unused(parts)
+    assert ask(client, f"verify/{app.code()}/{user}").status_code == 200
+    assert (failures(parts), guesses(parts)) == ((1, 0), 5)
 
 
 def test_what_the_picture_shows(client: TestClient) -> None:

@@ -568,7 +568,7 @@ MUTANTS = (
     _mutant(
         "a-right-token-disables-the-others",
         "api_stub/authy_v1/tokens.py",
-        "            parts.factors.clear_failures(wrong)\n",
+        "            parts.factors.take_back_failure(wrong)\n",
         "",
         "tests/integration/test_authy.py::test_the_newer_of_two_apps_logs_in",
     ),

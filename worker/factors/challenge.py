@@ -66,11 +66,11 @@ _TRY_FACTOR = (
     )
     .returning(_f.failures, _f.disabled_at)
 )
-_CLEAR_FAILURES = (
+_TAKE_BACK_FAILURE = (
     update(factors)
     .where(_f.sid.in_(bindparam("b_factors", expanding=True)))
     .where(_f.failures > 0, _f.disabled_at.is_(None))
-    .values(failures=0)
+    .values(failures=_f.failures - 1)
 )
 # The challenge's part: takes one of its guesses and decides. Where it has none, or ended, the
 # whole transaction is undone and nothing was compared.
@@ -154,13 +154,13 @@ class Challenging(Base):
             _tell(guessed, factor, step)
         return _view(row, entity)
 
-    def clear_failures(self, sids: Sequence[str]) -> None:
-        """Begin these factors' wrong codes in a row anew: their user has shown another's right
-        code. One that is disabled stays so.
+    def take_back_failure(self, sids: Sequence[str]) -> None:
+        """Count one wrong code of these factors less: it was another's right one. A factor that is
+        disabled stays so.
         """
         if sids:
             with self._db.statement() as connection:
-                connection.execute(_CLEAR_FAILURES, {"b_factors": list(sids)})
+                connection.execute(_TAKE_BACK_FAILURE, {"b_factors": list(sids)})
 
     def _guess(
         self, connection: Connection, entity: Entity, factor: RowMapping, sid: str, code: str

@@ -56,15 +56,16 @@ _TAKE_CHECK = (
     )
     .returning(_v.status, _v.checks, _v.updated_at, _v.approved_at)
 )
-_CLEAR_FAILURES = (
+_FAILED_BEFORE = (
     update(number_guards)
     .where(
         _g.service_sid == bindparam("b_service"),
         _g.number_index.in_(bindparam("b_indexes", expanding=True)),
     )
     .where(_g.failures > 0, _g.disabled_at.is_(None))
-    .values(failures=0, updated_at=now_ms())
 )
+_CLEAR_FAILURES = _FAILED_BEFORE.values(failures=0, updated_at=now_ms())
+_TAKE_BACK_FAILURE = _FAILED_BEFORE.values(failures=_g.failures - 1, updated_at=now_ms())
 
 
 log = structlog.get_logger()
@@ -149,15 +150,15 @@ class Checking(Base):
             self._forget_sends(taken)
         return self._view(taken, number)
 
-    def clear_failures(self, service_sid: str, number: str) -> None:
-        """Begin the number's wrong codes in a row anew: its user has proven who it is in another
-        way. A number that is disabled stays so.
+    def take_back_failure(self, service_sid: str, number: str) -> None:
+        """Count one wrong code of the number less: it was right in another way. A number that is
+        disabled stays so.
 
         :param number: E.164
         """
         where = {"b_service": service_sid, "b_indexes": self._keyring.number_indexes(number)}
         with self._db.statement() as connection:
-            connection.execute(_CLEAR_FAILURES, where)
+            connection.execute(_TAKE_BACK_FAILURE, where)
 
     def _take(self, found: Row, digest: bytes) -> Row | None:
         """Take the guess. A right one with no wrong ones before it has nothing else to write, so
