@@ -6,15 +6,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
-from tests.helpers import count
+from tests.helpers import code_of, count, wrong_code
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.doors import door, refused
 from tests.integration.test_people import somebody_waits
+from worker.db import now_ms
 from worker.door_tables import templates
-from worker.models import services
+from worker.models import number_guards, services, verifications
 from worker.services import Service
+from worker.verifications import Start
 from worker.wiring import Sendcode
 
 TEMPLATE = {"FriendlyName": "Mine", "Text": "{{code}} is your code."}
@@ -103,3 +105,31 @@ def test_a_template_that_becomes_a_default_stays(parts: Sendcode, service: Servi
         )
     refused(answers[0], 400, 60200)
     assert client.get(f"/v2/Templates/{sid}").status_code == 200
+
+
+@pytest.mark.kills("check-takes-the-guard-for-open")
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("most", [1, 7])
+def test_no_guess_after_the_one_that_disables(
+    make_parts: Callable[..., Sendcode], most: int, right: bool
+) -> None:
+    """A guess that waits for the one that disables its number is refused, right or wrong, and is
+    not counted; also where nothing wrong was known of the number when it came."""
+    parts = make_parts(disable_after_failures=most)
+    service = parts.services.create(ACCOUNT, "Example")
+    sid = parts.verifications.start(ACCOUNT, Start(service.sid, NUMBER)).sid
+    code, client = code_of(parts, sid), door(parts)
+    form = {"To": NUMBER, "Code": code if right else wrong_code(code)}
+    url = f"/v2/Services/{service.sid}/VerificationCheck"
+    index = parts.keyring.number_index(NUMBER)
+    guard = {"service_sid": service.sid, "number_index": index, "failures": most - 1}
+    with parts.db.begin() as connection:
+        connection.execute(insert(number_guards).values(guard))
+    with meanwhile(parts, lambda: client.post(url, data=form)) as (connection, answers):
+        connection.execute(update(verifications).values(checks=1))
+        connection.execute(update(number_guards).values(failures=most, disabled_at=now_ms()))
+    refused(answers[0], 403, 60238)
+    with parts.db.statement() as connection:
+        taken = connection.execute(select(verifications.c.status, verifications.c.checks)).one()
+        failures = connection.execute(select(number_guards.c.failures)).scalar_one()
+    assert (*taken, failures) == ("pending", 1, most)

@@ -391,6 +391,13 @@ MUTANTS = (
         VERIFICATIONS + "test_hundred_failures_disable_until_enabled",
     ),
     _mutant(
+        "check-takes-the-guard-for-open",
+        CHECK,
+        "if not self._count(connection, taken):",
+        "if self._count(connection, taken) is None:",
+        "tests/integration/test_meanwhile.py::test_no_guess_after_the_one_that_disables",
+    ),
+    _mutant(
         "start-ignores-the-guard",
         "worker/verifications/admission.py",
         'if row["disabled_at"] is not None:',

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, and_, bindparam, case, exists, select, update
+from sqlalchemy import Connection, bindparam, case, exists, select, update
 
 from worker import logs, metrics, phone, tracing
 from worker.db import now_ms
@@ -62,10 +62,12 @@ _FAILED_BEFORE = (
         _g.service_sid == bindparam("b_service"),
         _g.number_index.in_(bindparam("b_indexes", expanding=True)),
     )
-    .where(_g.failures > 0, _g.disabled_at.is_(None))
+    .where(_g.failures > 0)
 )
-_CLEAR_FAILURES = _FAILED_BEFORE.values(failures=0, updated_at=now_ms())
-_TAKE_BACK_FAILURE = _FAILED_BEFORE.values(failures=_g.failures - 1, updated_at=now_ms())
+_CLEAR_FAILURES = _FAILED_BEFORE.values(failures=0, updated_at=now_ms()).returning(_g.disabled_at)
+_TAKE_BACK_FAILURE = _FAILED_BEFORE.where(_g.disabled_at.is_(None)).values(
+    failures=_g.failures - 1, updated_at=now_ms()
+)
 
 
 log = structlog.get_logger()
@@ -166,12 +168,17 @@ class Checking(Base):
         """
         where = {"b_sid": found["sid"], "b_digest": digest}
         untouched = found["status"] == PENDING and not found["checks"] and not found["failures"]
-        if untouched and not found["hooked"] and hmac.compare_digest(found["code_digest"], digest):
+        # As long as it is pending, its own guesses cannot be what disables the number.
+        open_till_spent = found["max_checks"] <= self._settings.disable_after_failures
+        alone = untouched and open_till_spent and not found["hooked"]
+        if alone and hmac.compare_digest(found["code_digest"], digest):
             return _changed(found, self._take_check.first(where))
         with self._db.begin() as connection:
             taken = _changed(found, self._take_check.first(where, connection))
             if taken is not None:
-                self._count(connection, taken)
+                if not self._count(connection, taken):
+                    connection.rollback()
+                    return None
                 if found["hooked"] and taken["status"] in OF_STATUS:
                     note(connection, OF_STATUS[taken["status"]], [taken["sid"]])
         return taken
@@ -180,16 +187,22 @@ class Checking(Base):
     def _take_check(self) -> Prepared:
         return Prepared(self._db, _TAKE_CHECK)
 
-    def _count(self, connection: Connection, taken: Row) -> None:
-        """Wrong codes in a row, in the transaction of the guess: a rollback undoes both."""
+    def _count(self, connection: Connection, taken: Row) -> bool:
+        """Wrong codes in a row, in the transaction of the guess: a rollback undoes both.
+
+        A guess that waited for another's row has seen the number's guard as it was before; what
+        counts it sees the guard as it is.
+
+        :returns: False where the number was disabled before this guess
+        """
         where = {"service_sid": taken["service_sid"], "number_index": taken["number_index"]}
         if taken["status"] == VerificationStatus.APPROVED:
-            connection.execute(
+            cleared = connection.execute(
                 _CLEAR_FAILURES,
                 {"b_service": where["service_sid"], "b_indexes": [where["number_index"]]},
             )
-            return
-        connection.execute(self._count_failure, where)
+            return cleared.scalar_one_or_none() is None
+        return connection.execute(self._count_failure, where).first() is not None
 
     @cached_property
     def _count_failure(self) -> Any:
@@ -202,12 +215,10 @@ class Checking(Base):
             set_={
                 "failures": _g.failures + 1,
                 "updated_at": now_ms(),
-                "disabled_at": case(
-                    (and_(_g.disabled_at.is_(None), _g.failures + 1 >= most), now_ms()),
-                    else_=_g.disabled_at,
-                ),
+                "disabled_at": case((_g.failures + 1 >= most, now_ms()), else_=None),
             },
-        )
+            where=_g.disabled_at.is_(None),
+        ).returning(_g.failures)
 
     def _why_refused(self, found: Row) -> SendcodeError:
         with self._db.statement() as connection:
