@@ -4,6 +4,9 @@ When the step is due is written with the delivery, so it survives any crash; it 
 where a delivery is known not to arrive, else by the relay.
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 import structlog
 from sqlalchemy import bindparam, exists, or_, select, update
 
@@ -11,11 +14,12 @@ from worker import logs, metrics
 from worker.db import Database, now_ms, then_ms
 from worker.errors import LimitReachedError, LimitsUnavailableError
 from worker.holds import Holds
-from worker.limits import Limits
+from worker.limits import Limit, Limits
 from worker.models import deliveries, services, verifications
 from worker.plan import step_of
 from worker.settings import Settings
 from worker.spending import spends_of
+from worker.spends import Spend
 from worker.statements import ALIVE, Publish, insert_delivery, new_delivery, number_limits
 from worker.states import Channel, DeliveryState, Lane, queue_of
 
@@ -126,19 +130,24 @@ class Fallback:
         except LimitsUnavailableError:
             return False
         lane = _LANES[row.queue]
-        with self._db.begin() as connection:
-            delivery = new_delivery(
-                row.sid,
-                step.channel,
-                row.expires_at,
-                plan=row.plan,
-                step=row.step + 1,
-                lane=lane,
-            )
-            made = connection.execute(self._insert, delivery).scalar_one_or_none()
-            connection.execute(_SETTLED, {"b_sid": delivery_sid})
+        delivery = new_delivery(
+            row.sid,
+            step.channel,
+            row.expires_at,
+            plan=row.plan,
+            step=row.step + 1,
+            lane=lane,
+        )
+        try:
+            with self._db.begin() as connection:
+                made = connection.execute(self._insert, delivery).scalar_one_or_none()
+                connection.execute(_SETTLED, {"b_sid": delivery_sid})
+        except Exception:
+            # The relay comes back to it, and counts it again.
+            self._release(limits, spends)
+            raise
         if made is None:
-            self._limits.release(limits, spends)
+            self._release(limits, spends)
             return True
         metrics.fell_back(row.channel, step.channel, row.state)
         log.info(
@@ -153,6 +162,10 @@ class Fallback:
         life = max(1, (row.expires_at - row.now) // 1000)
         self._publish(queue_of(step.channel, lane), [made], life, row.now)
         return True
+
+    def _release(self, limits: list[Limit], spends: Sequence[Spend]) -> None:
+        with suppress(LimitsUnavailableError):  # the windows end by themselves
+            self._limits.release(limits, spends)
 
     def _settle(self, delivery_sid: str) -> None:
         with self._db.statement() as connection:

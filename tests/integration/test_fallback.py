@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 import redis
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from tests.helpers import delivery, let_time_pass
+from tests.integration.breaking import away
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.operating import ADMIN
 from tests.integration.test_relay import channels, make_relay, planned
@@ -17,6 +19,8 @@ from worker.holds import PauseKind
 from worker.plan import read_plan
 from worker.providers.twilio_errors import MESSAGE_STATUSES, may_help
 from worker.services import Service
+from worker.statements import number_limits
+from worker.states import Channel
 from worker.verifications import Payment, Start
 from worker.wiring import Sendcode
 
@@ -135,6 +139,26 @@ def test_a_broker_that_is_away_is_asked_once(
     monkeypatch.undo()
     make_relay(parts).settle()
     assert sorted(channels(parts)) == ["call"] * 3 + ["sms"] * 3
+
+
+def test_a_step_that_could_not_be_written_is_not_counted(
+    make_parts: Callable[..., Sendcode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that fails while a step is written uses up none of the number's sends: the call
+    is made once it is back, and counted once."""
+    parts, service = planned(make_parts, "call:30")
+    sid = sent(parts, service)
+    let_time_pass(parts, 31)
+    monkeypatch.setattr(parts.db, "begin", away)
+    for _ in range(4):
+        with pytest.raises(OperationalError):
+            parts.fallback.follow(sid)
+    monkeypatch.undo()
+    assert parts.fallback.follow(sid)
+    assert channels(parts) == ["sms", "call"]
+    index = parts.keyring.number_index(NUMBER)
+    limits = number_limits(parts.settings, service.sid, index, Channel.CALL)
+    assert [sends for sends, _ in parts.limits.used(limits)] == [2, 2, 1]
 
 
 # Questions about what no receipt came of
