@@ -135,16 +135,24 @@ def range_limits(
 
 
 def require_service(
-    connection: Connection, account_sid: str, service_sid: str, *, lock: bool = False
+    connection: Connection,
+    account_sid: str,
+    service_sid: str,
+    *,
+    lock: bool = False,
+    keep: bool = False,
 ) -> None:
     """
     :param lock: until the transaction ends no other passes here with the lock
+    :param keep: it is not deleted before the transaction ends; others pass here
     :raises NotFoundError: no such service in the account
     """
     owned = select(services.c.sid).where(
         services.c.sid == service_sid, services.c.account_sid == account_sid
     )
-    if connection.execute(owned.with_for_update() if lock else owned).first() is None:
+    if lock or keep:
+        owned = owned.with_for_update(read=not lock, key_share=not lock)
+    if connection.execute(owned).first() is None:
         raise NotFoundError("service")
 
 

@@ -169,9 +169,10 @@ def text_of(connection: Connection, sid: str, locale: str) -> str | None:
 def _read(connection: Connection, account_sid: str, sid: str) -> Template:
     statement = select(templates).where(_t.sid == sid, _t.account_sid == account_sid)
     row = connection.execute(statement).mappings().one_or_none()
-    if row is None:
+    texts = _texts(connection, [sid])
+    if row is None or sid not in texts:  # it may go between the two reads
         raise TemplateNotFoundError
-    return _template(dict(row), _texts(connection, [sid])[sid])
+    return _template(dict(row), texts[sid])
 
 
 def _texts(connection: Connection, sids: list[str]) -> dict[str, dict[str, TemplateText]]:

@@ -12,13 +12,19 @@ from tests.helpers import code_of, count, wrong_code
 from tests.integration.conftest import ACCOUNT, NUMBER
 from tests.integration.doors import door, refused
 from tests.integration.test_people import somebody_waits
+from worker import templates as templates_room
+from worker.authy.transfer import UserRow
 from worker.db import now_ms
-from worker.door_tables import templates
+from worker.door_tables import rate_limits, templates
+from worker.errors import NotFoundError
+from worker.factors.rows import FactorRow
+from worker.factors.words import Config
 from worker.models import number_guards, services, verifications
 from worker.services import Service
 from worker.verifications import Start
 from worker.wiring import Sendcode
 
+EMAIL = "ann@example.com"
 TEMPLATE = {"FriendlyName": "Mine", "Text": "{{code}} is your code."}
 
 
@@ -58,6 +64,79 @@ def test_nothing_is_made_of_a_service_that_goes(
         connection.execute(delete(services).where(services.c.sid == service.sid))
     refused(answers[0], 404, 20404)
     assert count(parts, "entities") == 0
+
+
+BROUGHT_TO_A_SERVICE: dict[str, Callable[[Sendcode, str], object]] = {
+    "key": lambda parts, sid: parts.authy_keys.create(ACCOUNT, sid, "Backend"),
+    "user": lambda parts, sid: parts.authy_users.register(ACCOUNT, sid, NUMBER, EMAIL),
+    "users": lambda parts, sid: parts.authy_users.bring_in(
+        ACCOUNT, sid, [UserRow(1, 12345678, NUMBER, EMAIL)]
+    ),
+    "factors": lambda parts, sid: parts.factors.import_factors(
+        ACCOUNT, sid, [FactorRow(1, "user-0001", "Phone", Config(), b"s" * 20)]
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BROUGHT_TO_A_SERVICE)
+def test_nothing_is_brought_to_a_service_that_goes(
+    parts: Sendcode, service: Service, what: str
+) -> None:
+    """An Authy key, Authy's users and factors of files find no service while it is being deleted,
+    as a moment later."""
+
+    def bring() -> object:
+        try:
+            return BROUGHT_TO_A_SERVICE[what](parts, service.sid)
+        except Exception as error:  # the test looks at what came back
+            return error
+
+    with meanwhile(parts, bring) as (connection, answers):
+        connection.execute(delete(services).where(services.c.sid == service.sid))
+    assert isinstance(answers[0], NotFoundError), answers
+    assert count(parts, "entities") == 0
+
+
+def test_no_bucket_of_a_rate_limit_that_goes(parts: Sendcode, service: Service) -> None:
+    """A bucket that is added while its rate limit is being deleted is 404."""
+    client, url = door(parts), f"/v2/Services/{service.sid}/RateLimits"
+    sid = client.post(url, data={"UniqueName": "ip"}).json()["sid"]
+    form = {"Max": "3", "Interval": "60"}
+    with meanwhile(parts, lambda: client.post(f"{url}/{sid}/Buckets", data=form)) as (
+        connection,
+        answers,
+    ):
+        connection.execute(delete(rate_limits).where(rate_limits.c.sid == sid))
+    refused(answers[0], 404, 20404)
+    assert count(parts, "buckets") == 0
+
+
+def test_a_template_that_goes_between_two_reads(
+    parts: Sendcode, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A template that is deleted while it is read is answered as it is a moment later, to who
+    fetches it and to who starts with it."""
+    client, whole = door(parts), templates_room._texts
+
+    def deleting(connection: Connection, sids: list[str]) -> Any:
+        for sid in sids:
+            parts.templates.delete(ACCOUNT, sid)
+        return whole(connection, sids)
+
+    form = {"To": NUMBER, "Channel": "sms"}
+    url = f"/v2/Services/{service.sid}/Verifications"
+    for ask in (
+        lambda sid: client.get(f"/v2/Templates/{sid}"),
+        lambda sid: client.post(url, data=form | {"TemplateSid": sid}),
+    ):
+        sid = client.post("/v2/Templates", data=TEMPLATE).json()["sid"]
+        with monkeypatch.context() as patch:
+            patch.setattr(templates_room, "_texts", deleting)
+            during = ask(sid)
+        after = ask(sid)
+        assert (during.status_code, during.json()) == (after.status_code, after.json())
+        assert 400 <= after.status_code < 500
+    assert count(parts, "verifications") == 0
 
 
 def test_a_start_of_a_service_that_goes(

@@ -81,7 +81,7 @@ class AuthyKeys:
             .returning(authy_keys)
         )
         with self._db.begin() as connection:
-            require_service(connection, account_sid, service_sid)
+            require_service(connection, account_sid, service_sid, keep=True)
             made = _key(connection.execute(statement).mappings().one())
             of = {"name": made.friendly_name, "service": service_sid}
             configured(connection, by, "authy_key.create", made.sid, **of)

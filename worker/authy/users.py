@@ -68,6 +68,7 @@ class AuthyUsers:
 
         :param number: in any international spelling
         :raises InvalidParameterError: the number or the address cannot be used
+        :raises NotFoundError: no such service
         :raises NumberBusyError: in every round another call was quicker
         """
         e164 = phone.parse(number, Channel.CALL).e164
@@ -77,6 +78,7 @@ class AuthyUsers:
                 found = self._id_of(connection, service_sid, e164)
                 if found is not None:
                     return found
+                require_service(connection, account_sid, service_sid, keep=True)
                 wanted = IDS[secrets.randbelow(len(IDS))]
                 if self._insert(connection, account_sid, service_sid, wanted, e164, email):
                     return wanted
@@ -118,7 +120,7 @@ class AuthyUsers:
         """
         written, bad = 0, list[BadUser]()
         with self._db.begin() as connection:
-            require_service(connection, account_sid, service_sid)
+            require_service(connection, account_sid, service_sid, keep=True)
             for row in rows:
                 there = self._id_of(connection, service_sid, row.number)
                 if there is not None:

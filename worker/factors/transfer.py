@@ -44,7 +44,7 @@ class Transferring(Base):
         """
         bad: list[BadRow] = []
         with self._db.begin() as connection:
-            self._service(connection, account_sid, service_sid)
+            self._service(connection, account_sid, service_sid, lock=True)
             for row in sorted(rows, key=lambda row: row.identity):  # locks in one order
                 entity, _ = self._entity_or_new(connection, account_sid, service_sid, row.identity)
                 reason = self._why_not(connection, entity, row)
