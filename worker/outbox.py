@@ -102,6 +102,8 @@ def _select(subject: ColumnElement[str], joined: FromClause) -> Any:
             _h.enabled,
             func.coalesce(_h.wants.bitwise_and(bindparam("bit")), 0) != 0,
         )
+        # One that is being deleted is waited for and left out: no event may hang on it.
+        .with_for_update(read=True, key_share=True, of=event_hooks)
     )
 
 

@@ -15,11 +15,12 @@ from tests.integration.test_people import somebody_waits
 from worker import templates as templates_room
 from worker.authy.transfer import UserRow
 from worker.db import now_ms
-from worker.door_tables import rate_limits, templates
+from worker.door_tables import event_hooks, events, rate_limits, templates
 from worker.errors import NotFoundError
 from worker.factors.rows import FactorRow
 from worker.factors.words import Config
 from worker.models import number_guards, services, verifications
+from worker.outbox import Event
 from worker.services import Service
 from worker.verifications import Start
 from worker.wiring import Sendcode
@@ -212,3 +213,20 @@ def test_no_guess_after_the_one_that_disables(
         taken = connection.execute(select(verifications.c.status, verifications.c.checks)).one()
         failures = connection.execute(select(number_guards.c.failures)).scalar_one()
     assert (*taken, failures) == ("pending", 1, most)
+
+
+def test_a_right_code_while_a_hook_goes(parts: Sendcode, service: Service) -> None:
+    """While an event hook is being deleted a right code is approved, and the hooks that stay are
+    told."""
+    gone, stays = (
+        parts.hooks.create(ACCOUNT, service.sid, "https://example.com/hook", list(Event))[0].sid
+        for _ in range(2)
+    )
+    sid = parts.verifications.start(ACCOUNT, Start(service.sid, NUMBER)).sid
+    form, client = {"To": NUMBER, "Code": code_of(parts, sid)}, door(parts)
+    url = f"/v2/Services/{service.sid}/VerificationCheck"
+    with meanwhile(parts, lambda: client.post(url, data=form)) as (connection, answers):
+        connection.execute(delete(event_hooks).where(event_hooks.c.sid == gone))
+    assert (answers[0].status_code, answers[0].json()["status"]) == (200, "approved")
+    with parts.db.statement() as connection:
+        assert list(connection.execute(select(events.c.hook_sid)).scalars()) == [stays]
