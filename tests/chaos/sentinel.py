@@ -35,7 +35,7 @@ port {port}
 dir {folder}
 sentinel monitor {master} 127.0.0.1 {watched} {quorum}
 sentinel down-after-milliseconds {master} 2000
-sentinel failover-timeout {master} 6000
+sentinel failover-timeout {master} 3000
 """
 RATE = 15
 CONSUMES_WITHIN = 20.0  # seconds after the master's death
