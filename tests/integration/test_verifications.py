@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -43,7 +44,6 @@ def check(parts: Sendcode, service: Service, sid: str, code: str) -> Verificatio
     return parts.verifications.check(ACCOUNT, service.sid, code, sid=sid)
 
 
-@pytest.mark.kills("check-ignores-status")
 def test_right_code_approves_once(parts: Sendcode, service: Service) -> None:
     """A right code approves its verification, and the same code is refused afterwards."""
     started = start(parts, service)
@@ -154,7 +154,44 @@ def test_parallel_starts_make_one_verification(parts: Sendcode, service: Service
     assert count(parts, "deliveries") == 5
 
 
-@pytest.mark.kills("check-ignores-life")
+@pytest.mark.kills("check-ignores-life", "check-ignores-status", "check-ignores-the-guard")
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ("UPDATE verifications SET expires_at = 1", NotFoundError),
+        ("UPDATE verifications SET status = 'canceled'", NotFoundError),
+        ("UPDATE verifications SET status = 'max_attempts_reached'", ChecksSpentError),
+        (
+            "INSERT INTO number_guards (service_sid, number_index, failures, disabled_at)"
+            " SELECT service_sid, number_index, 100, 1 FROM verifications",
+            NumberDisabledError,
+        ),
+    ],
+    ids=["expired", "canceled", "spent", "disabled"],
+)
+def test_what_ends_while_a_code_is_compared(
+    parts: Sendcode,
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    refused: type[Exception],
+) -> None:
+    """A right code of what ended between the look and the guess approves nothing."""
+    started = start(parts, service)
+    code = code_of(parts, started.sid)
+    whole = parts.verifications._digest
+
+    def late(*given: Any) -> bytes:
+        with parts.db.begin() as connection:
+            connection.execute(text(change))
+        return whole(*given)
+
+    monkeypatch.setattr(parts.verifications, "_digest", late)
+    with pytest.raises(refused):
+        check(parts, service, started.sid, code)
+    assert parts.verifications.fetch(ACCOUNT, sid=started.sid).status is not APPROVED
+
+
 def test_code_dies_with_its_life(parts: Sendcode, service: Service) -> None:
     """A right code is refused after its life, with the relay not running."""
     started = start(parts, service)
@@ -245,7 +282,7 @@ def test_spelling_does_not_change_the_number(parts: Sendcode, service: Service) 
     assert len({start(parts, service, to=s).sid for s in spellings}) == 1
 
 
-@pytest.mark.kills("check-ignores-the-guard", "start-ignores-the-guard")
+@pytest.mark.kills("start-ignores-the-guard")
 def test_hundred_failures_disable_until_enabled(make_parts: Callable[..., Sendcode]) -> None:
     """The configured number of wrong codes in a row closes the number until it is re-enabled."""
     parts = make_parts(disable_after_failures=7, limit_sends=100, limit_daily=100)

@@ -8,6 +8,7 @@ from tests.mutants.words import mutant as _mutant
 DISPATCH = "tests/integration/test_dispatch.py::"
 FALLBACK = "tests/integration/test_fallback.py::"
 VERIFICATIONS = "tests/integration/test_verifications.py::"
+ENDS_MEANWHILE = VERIFICATIONS + "test_what_ends_while_a_code_is_compared"
 RELAY = "tests/integration/test_relay.py::"
 RECEIPTS = "tests/integration/test_receipts.py::"
 SENDERS = "tests/integration/test_senders.py::"
@@ -357,7 +358,7 @@ MUTANTS = (
         "worker/statements.py",
         "verifications.c.status == PENDING, verifications.c.expires_at > now_ms()",
         "verifications.c.status == PENDING",
-        VERIFICATIONS + "test_code_dies_with_its_life",
+        ENDS_MEANWHILE,
         CORRECTNESS + "test_no_door_takes_a_code_after_its_life",
     ),
     _mutant(
@@ -365,7 +366,7 @@ MUTANTS = (
         "worker/statements.py",
         "verifications.c.status == PENDING, verifications.c.expires_at > now_ms()",
         "verifications.c.expires_at > now_ms()",
-        VERIFICATIONS + "test_right_code_approves_once",
+        ENDS_MEANWHILE,
         VERIFICATIONS + "test_two_hundred_right_checks_approve_one",
     ),
     _mutant(
@@ -388,7 +389,7 @@ MUTANTS = (
         CHECK,
         "        ~_GUARD_CLOSED,\n",
         "",
-        VERIFICATIONS + "test_hundred_failures_disable_until_enabled",
+        ENDS_MEANWHILE,
     ),
     _mutant(
         "check-takes-the-guard-for-open",
