@@ -530,7 +530,7 @@ def test_calls_one_after_the_other_share_a_connection(twilio: Twilio) -> None:
     sender = provider(twilio.url)
     for _ in range(10):
         sender.send(outgoing())
-    sender.find(outgoing(), datetime.now(UTC), ())
+    sender.find(outgoing(), datetime.now(UTC), none_known)
     assert len(twilio.seen) == 11
     assert len({seen.client for seen in twilio.seen}) == 1
 
@@ -569,6 +569,11 @@ def test_threads_share_one_provider(twilio: Twilio) -> None:
 SINCE = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
 
 
+def none_known() -> tuple[str, ...]:
+    """The sids of other deliveries, where there are none."""
+    return ()
+
+
 def test_an_sms_is_found_by_its_text(twilio: Twilio) -> None:
     """Of the newest messages to the number, the one with our text since then is ours."""
     twilio.plays(
@@ -581,7 +586,7 @@ def test_an_sms_is_found_by_its_text(twilio: Twilio) -> None:
             message("SM5", SINCE - timedelta(minutes=3)),
         )
     )
-    assert provider(twilio.url).find(outgoing(), SINCE, ()) == Accepted("SM6", "queued")
+    assert provider(twilio.url).find(outgoing(), SINCE, none_known) == Accepted("SM6", "queued")
     (seen,) = twilio.seen
     assert seen.query == {"To": [NUMBER], "PageSize": ["20"]}
 
@@ -597,14 +602,14 @@ def test_an_sms_is_found_by_its_text(twilio: Twilio) -> None:
 def test_an_sms_is_found_by_its_code_in_other_words(twilio: Twilio, body: str) -> None:
     """What a resend changes of the text does not hide what was sent before it."""
     twilio.plays(page("messages", message("SM1", SINCE, body=body)))
-    assert provider(twilio.url).find(outgoing(), SINCE, ()) == Accepted("SM1", "sent")
+    assert provider(twilio.url).find(outgoing(), SINCE, none_known) == Accepted("SM1", "sent")
 
 
 @pytest.mark.parametrize("digits", ["483921", "1483920", "4839201", "48392", "a483920", "483920b"])
 def test_another_code_is_not_ours(twilio: Twilio, digits: str) -> None:
     """Another verification's message is not taken for ours, nor is a longer word with our code."""
     twilio.plays(page("messages", message("SM1", SINCE, body=TEXT.replace("483920", digits))))
-    assert provider(twilio.url).find(outgoing(), SINCE, ()) is None
+    assert provider(twilio.url).find(outgoing(), SINCE, none_known) is None
 
 
 def test_no_code_is_shown_of_what_goes_out() -> None:
@@ -616,15 +621,15 @@ def test_a_trial_accounts_text_is_recognised(twilio: Twilio) -> None:
     """The sentence that Twilio puts before a trial account's texts does not hide ours."""
     text = f"Sent from your Twilio trial account - {TEXT}"
     twilio.plays(page("messages", message("SM1", SINCE, body=text)))
-    assert provider(twilio.url).find(outgoing(), SINCE, ()) == Accepted("SM1", "sent")
+    assert provider(twilio.url).find(outgoing(), SINCE, none_known) == Accepted("SM1", "sent")
 
 
 def test_an_older_sms_with_the_same_text_is_not_ours(twilio: Twilio) -> None:
     """An earlier delivery of the same code is not taken for this one; clocks may differ a bit."""
     twilio.plays(page("messages", message("SM1", SINCE - timedelta(seconds=30))))
-    assert provider(twilio.url).find(outgoing(), SINCE, ()) is None
+    assert provider(twilio.url).find(outgoing(), SINCE, none_known) is None
     twilio.plays(page("messages", message("SM1", SINCE - timedelta(seconds=5))))
-    assert provider(twilio.url).find(outgoing(), SINCE, ()) is not None
+    assert provider(twilio.url).find(outgoing(), SINCE, none_known) is not None
 
 
 def test_any_call_from_our_number_in_that_time_counts(twilio: Twilio) -> None:
@@ -636,7 +641,7 @@ def test_any_call_from_our_number_in_that_time_counts(twilio: Twilio) -> None:
             message("CA2", SINCE, status="no-answer"),
         )
     )
-    found = provider(twilio.url).find(outgoing(Channel.CALL), SINCE, ())
+    found = provider(twilio.url).find(outgoing(Channel.CALL), SINCE, none_known)
     assert found == Accepted("CA2", "no-answer")
     assert twilio.seen[0].query == {
         "To": [NUMBER],
@@ -657,13 +662,13 @@ def test_any_call_from_our_number_in_that_time_counts(twilio: Twilio) -> None:
 def test_a_look_up_without_an_answer_says_so(twilio: Twilio, play: Play, code: str) -> None:
     """Not being told is not the same as not being there."""
     twilio.plays(play)
-    assert unknown(lambda: provider(twilio.url).find(outgoing(), SINCE, ())).code == code
+    assert unknown(lambda: provider(twilio.url).find(outgoing(), SINCE, none_known)).code == code
 
 
 def test_a_refused_look_up_says_so(twilio: Twilio) -> None:
     """Wrong credentials are the account's fault, not an empty list."""
     twilio.plays(refusal(20003, status=401))
-    error = refused(lambda: provider(twilio.url).find(outgoing(), SINCE, ()))
+    error = refused(lambda: provider(twilio.url).find(outgoing(), SINCE, none_known))
     assert (error.code, error.kind) == ("20003", ErrorKind.ACCOUNT)
 
 
@@ -675,7 +680,7 @@ def test_no_log_line_tells_number_or_text(
     twilio.plays(SMS_OK, page("messages", message("SM1", SINCE)), refusal(99999))
     sender = provider(twilio.url)
     sender.send(outgoing())
-    sender.find(outgoing(), SINCE, ())
+    sender.find(outgoing(), SINCE, none_known)
     refused(lambda: sender.send(outgoing()))
     printed = caplog.text + "".join(capsys.readouterr())
     for secret in (NUMBER, NUMBER[1:], TEXT, "483920", TOKEN):
