@@ -19,7 +19,7 @@ DROPPED = FORGED = 0.1
 FORGERY = "SM" + "f" * 32  # the sid that every forged receipt carries
 EARLY = 20  # messages, fewer than a worker has slots
 HELD_MS = 15_000
-PATIENT = {"SENDCODE_READ_TIMEOUT": "25", "SENDCODE_LEASE_SECONDS": "60"}
+PATIENT = {"SENDCODE_READ_TIMEOUT": "25", "SENDCODE_LEASE_SECONDS": "62"}
 ENDS = {"delivered": "undelivered", "undelivered": "delivered"}
 
 
