@@ -238,4 +238,4 @@ def test_a_dying_code_blames_no_sender(
     failed: list[object] = []
     monkeypatch.setattr(two.circuits, "failed", lambda *which: failed.append(which))
     two.dispatch.deliver([sid])
-    assert (delivery(two, sid).error_code, failed, provider.sent) == ("no_time", [], [])
+    assert (delivery(two, sid).error_code, failed, provider.sent) == ("expired", [], [])

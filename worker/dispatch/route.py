@@ -128,7 +128,7 @@ class Route:
                 # answer could come.
                 raise LaterError("claim_too_old", 0)
             if outgoing.remaining <= LAST_SECOND:
-                raise LaterError("no_time", LAST_SECOND)  # which no sender is to blame for
+                raise LaterError("expired", LAST_SECOND)  # which no sender is to blame for
             try:
                 accepted = self._attempt(name, outgoing)
             except ProviderError as error:
