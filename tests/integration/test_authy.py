@@ -2,6 +2,7 @@
 
 import base64
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -112,15 +113,21 @@ def enrolled(client: TestClient, user: int) -> bytes:
 
 
 class App:
-    """An app in the hands of a user; its clock is the database's."""
+    """An app in the hands of a user; its clock is the database's. It waits where its step is about
+    to end.
+    """
 
     def __init__(self, parts: Sendcode, secret: bytes) -> None:
         self.parts, self.secret = parts, secret
 
     def code(self, steps: int = 0) -> str:
-        with self.parts.db.statement() as connection:
-            now = connection.execute(select(now_ms())).scalar_one()
+        while (now := self.now()) % 30_000 > 25_000:
+            time.sleep(0.2)
         return totp.code_at(self.secret, Config(), totp.step_at(now, 30) + steps)
+
+    def now(self) -> int:
+        with self.parts.db.statement() as connection:
+            return int(connection.execute(select(now_ms())).scalar_one())
 
     def wrong(self) -> str:
         near = {self.code(steps) for steps in range(-3, 4)}
