@@ -17,8 +17,9 @@ from sqlalchemy import (
     update,
 )
 
-from worker import factors, metrics
+from worker import factors
 from worker.batches import BATCH, in_batches
+from worker.chores import Chore, run_chores
 from worker.db import Database, now_ms, then_ms
 from worker.door_tables import events
 from worker.models import deliveries, number_guards, receipts, requests, verifications
@@ -56,14 +57,7 @@ class Purging:
 
     def run(self, stop: threading.Event) -> None:
         """Look every `EVERY` seconds until `stop` is set, also after a database that was away."""
-        while not stop.is_set():
-            try:
-                self.purge()
-            except Exception as error:
-                kind = type(error).__name__
-                log.warning("relay.chore_failed", chore="purge", error_class=kind)
-                metrics.chore_failed("purge")
-            stop.wait(EVERY)
+        run_chores([Chore(self.purge, EVERY)], stop)
 
     def purge(self) -> None:
         """Delete what ended longer ago than the retention setting, oldest first."""

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from worker import __version__, celery_app, logs, metrics
+from worker.chores import Chore, run_chores
 from worker.db import Database, now_ms, then_ms
 from worker.fallback import Fallback
 from worker.holds import Holds
@@ -232,10 +233,7 @@ class Relay:
             Chore(send_heartbeat, HEARTBEAT_EVERY),
         )
         log.info("relay.started", version=__version__)
-        while not stop.is_set():
-            for chore in chores:
-                chore.run_if_due()
-            stop.wait(max(0.0, min(chore.due for chore in chores) - time.monotonic()))
+        run_chores(chores, stop)
         log.info("relay.stopped")
 
     def tick(self) -> None:
@@ -328,28 +326,6 @@ class Relay:
                 then(rows)
             if len(rows) < BATCH:
                 return
-
-
-class Chore:
-    """Something to do every so often; what goes wrong in one keeps none of the others back."""
-
-    def __init__(self, act: Callable[[], object], every: float) -> None:
-        self._act, self._every = act, every
-        self.due = time.monotonic()
-
-    def run_if_due(self) -> None:
-        if time.monotonic() < self.due:
-            return
-        started = time.monotonic()
-        try:
-            self._act()
-            self.due = started + self._every
-        except Exception as error:
-            # Nothing that goes wrong once may end the loop that everything falls back on.
-            kind = type(error).__name__
-            log.warning("relay.chore_failed", chore=self._act.__name__, error_class=kind)
-            metrics.chore_failed(self._act.__name__)
-            self.due = time.monotonic() + max(1.0, self._every)
 
 
 def _sids(rows: Sequence[Row[Any]]) -> list[str]:
