@@ -4,9 +4,6 @@ When the step is due is written with the delivery, so it survives any crash; it 
 where a delivery is known not to arrive, else by the relay.
 """
 
-from collections.abc import Sequence
-from contextlib import suppress
-
 import structlog
 from sqlalchemy import bindparam, exists, or_, select, update
 
@@ -14,12 +11,11 @@ from worker import logs, metrics
 from worker.db import Database, now_ms, then_ms
 from worker.errors import LimitReachedError, LimitsUnavailableError
 from worker.holds import Holds
-from worker.limits import Limit, Limits
+from worker.limits import Limits
 from worker.models import deliveries, services, verifications
 from worker.plan import step_of
 from worker.settings import Settings
 from worker.spending import spends_of
-from worker.spends import Spend
 from worker.statements import ALIVE, Publish, insert_delivery, new_delivery, number_limits
 from worker.states import Channel, DeliveryState, Lane, queue_of
 
@@ -144,10 +140,10 @@ class Fallback:
                 connection.execute(_SETTLED, {"b_sid": delivery_sid})
         except Exception:
             # The relay comes back to it, and counts it again.
-            self._release(limits, spends)
+            self._limits.release(limits, spends)
             raise
         if made is None:
-            self._release(limits, spends)
+            self._limits.release(limits, spends)
             return True
         metrics.fell_back(row.channel, step.channel, row.state)
         log.info(
@@ -162,10 +158,6 @@ class Fallback:
         life = max(1, (row.expires_at - row.now) // 1000)
         self._publish(queue_of(step.channel, lane), [made], life, row.now)
         return True
-
-    def _release(self, limits: list[Limit], spends: Sequence[Spend]) -> None:
-        with suppress(LimitsUnavailableError):  # the windows end by themselves
-            self._limits.release(limits, spends)
 
     def _settle(self, delivery_sid: str) -> None:
         with self._db.statement() as connection:

@@ -4,7 +4,6 @@ A delivery is sent again once, by whoever asks and however often: the row in `re
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -17,7 +16,6 @@ from worker.db import Database, now_ms
 from worker.errors import (
     ActionRefusedError,
     BlockedError,
-    LimitsUnavailableError,
     NotFoundError,
     PaymentError,
 )
@@ -234,7 +232,7 @@ class Sending:
                 write_down(connection, by, action, row["sid"], reason, before, after)
         except Exception:
             if admitted:
-                self._release(limits, spends)
+                self._limits.release(limits, spends)
             raise
         life = max(1, (row["expires_at"] - row["now"]) // 1000)
         self._publish(queue, [after["delivery"]], life, row["now"])
@@ -293,10 +291,6 @@ class Sending:
             )
         )
         return sid
-
-    def _release(self, limits: list[Limit], spends: Sequence[Spend]) -> None:
-        with suppress(LimitsUnavailableError):  # the windows end by themselves
-            self._limits.release(limits, spends)
 
 
 def _check_code(row: RowMapping) -> None:

@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,6 @@ from worker.errors import (
     BlockedError,
     InvalidParameterError,
     LimitReachedError,
-    LimitsUnavailableError,
     PausedError,
     RateLimitedError,
     RequestRunningError,
@@ -163,7 +161,7 @@ class Starting(Writing):
         except (SendcodeError, IntegrityError, *UNAVAILABLE) as error:
             # Where the answer to a COMMIT was lost the send may stand; one uncounted send
             # is better than a number locked out by sends that never were.
-            self._release(limits, spends)
+            self._limits.release(limits, spends)
             if isinstance(error, IntegrityError):
                 self._look(account_sid, wanted.service_sid, indexes)  # it may be deleted by now
             raise
@@ -171,7 +169,7 @@ class Starting(Writing):
             if running:
                 self._limits.finish(running)
         if written is None:
-            self._release(limits, spends)
+            self._limits.release(limits, spends)
             if known := self._again(account_sid, wanted, fingerprints, seen[0]):
                 return known
             raise RequestRunningError("the same request is still running")
@@ -209,10 +207,6 @@ class Starting(Writing):
         keeps = any(row["live_template"] and row["live_left"] > 0 for row in seen)
         sid: str | None = wanted.template_sid
         return sid if sid or keeps else seen[0]["default_template_sid"]
-
-    def _release(self, limits: list[Limit], spends: Sequence[Spend]) -> None:
-        with suppress(LimitsUnavailableError):  # the windows end by themselves
-            self._limits.release(limits, spends)
 
     def _admit(
         self, limits: list[Limit], share: Share, running: str | None, spends: Sequence[Spend]
