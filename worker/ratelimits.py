@@ -137,7 +137,7 @@ class RateLimits:
         )
         with self._db.begin() as connection:
             require_service(connection, account, service, lock=True)
-            _limit(connection, account, service, limit, lock=True)
+            _limit(connection, account, service, limit, keep=True)
             made = statement.on_conflict_do_nothing().returning(buckets)
             refuse_more(connection, _b.rate_limit_sid == limit, MAX_BUCKETS, "bucket")
             row = connection.execute(made).mappings().one_or_none()
@@ -190,15 +190,15 @@ class RateLimits:
 
 
 def _limit(
-    connection: Connection, account: str, service: str, sid: str, *, lock: bool = False
+    connection: Connection, account: str, service: str, sid: str, *, keep: bool = False
 ) -> RowMapping:
     """
-    :param lock: it is not deleted before the transaction ends
+    :param keep: it is not deleted before the transaction ends
     """
     statement = select(rate_limits).where(
         _r.sid == sid, _r.service_sid == service, _r.account_sid == account
     )
-    if lock:
+    if keep:
         statement = statement.with_for_update(read=True, key_share=True)
     return _found(connection.execute(statement).mappings().one_or_none())
 
