@@ -2,7 +2,7 @@
 
 import datetime
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
@@ -131,15 +131,12 @@ def checking(rates: Sequence[Rate], fastest: float) -> str:
 
 def rivalry(rates: Sequence[Rate]) -> str:
     """Ours to better-auth's, where both were measured."""
-    found, lines = {r.name: r for r in rates}, []
-    for what, ours_name, their_name in (
+    lines = []
+    for what, ours, theirs, rate, even in _beside(
+        rates,
         ("checks, ours to better-auth's verifies", RIGHT, VERIFY),
         ("starts, ours to better-auth's sends", START, THEIR_SEND),
     ):
-        ours, theirs = found.get(ours_name), found.get(their_name)
-        if ours is None or theirs is None:
-            continue
-        rate, even = _rates(ours, theirs)
         cpu, whole = (_cost(ours, names) / _cost(theirs, names) for names in (("api",), SERVERS))
         lines.append(
             f"- {what} per second: {rate:.2f}× ({even:.2f}× at even machine speed); aim"
@@ -151,16 +148,15 @@ def rivalry(rates: Sequence[Rate]) -> str:
 
 def floors(rates: Sequence[Rate]) -> str:
     """A check beside what the same server does without us."""
-    found, lines = {r.name: r for r in rates}, []
-    for what, name, aim in (
-        ("of one UPDATE", FLOOR, AIM_FLOOR),
-        ("of a check's three round trips", TRIPS, None),
+    lines = []
+    for what, ours, floor, rate, even in _beside(
+        rates,
+        ("of one UPDATE", RIGHT, FLOOR),
+        ("of a check's three round trips", RIGHT, TRIPS),
     ):
-        ours, floor = found.get(RIGHT), found.get(name)
-        if ours is None or floor is None:
-            continue
-        rate, even = _rates(ours, floor)
-        aimed = f"aim {aim:.0%} or more: {_met(rate >= aim)}" if aim else "no aim"
+        aimed = f"aim {AIM_FLOOR:.0%} or more: {_met(rate >= AIM_FLOOR)}"
+        if floor.name != FLOOR:
+            aimed = "no aim"
         lines.append(
             f"- checks per second, of the floor {what}: {rate:.0%} ({even:.0%} at even machine"
             f" speed); {aimed}; CPU of the api process: {_cost(ours, ('api',)):.2f} ms beside"
@@ -169,10 +165,20 @@ def floors(rates: Sequence[Rate]) -> str:
     return "### Aim, above the floor\n\n" + "\n".join(lines) if lines else ""
 
 
-def _rates(ours: Rate, theirs: Rate) -> tuple[float, float]:
-    """Ours to theirs, and what that is at even machine speed."""
-    rate = ours.rate / theirs.rate
-    return rate, rate * theirs.speed / ours.speed
+def _beside(
+    rates: Sequence[Rate], *pairs: tuple[str, str, str]
+) -> Iterator[tuple[str, Rate, Rate, float, float]]:
+    """Of each pair of which both were measured: what it says, ours, theirs, ours to theirs, and
+    what that is at even machine speed.
+
+    :param pairs: what each says, and the two names
+    """
+    found = {one.name: one for one in rates}
+    for what, ours_name, their_name in pairs:
+        ours, theirs = found.get(ours_name), found.get(their_name)
+        if ours and theirs:
+            rate = ours.rate / theirs.rate
+            yield what, ours, theirs, rate, rate * theirs.speed / ours.speed
 
 
 def _cost(rate: Rate, names: Iterable[str]) -> float:
